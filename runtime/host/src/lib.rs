@@ -1,0 +1,32 @@
+//! Loads provider components and calls them.
+//!
+//! This crate is for everything between a component file and typed results: the engine, its limits, the inert imports,
+//! the frozen spec, sealed references, proofs, and the replay loop in which an operation asks for effects. It does no I/O of
+//! its own: effects come out as data ([`Effect`]) and their replies go back in, so it needs neither HTTP nor SQL.
+
+pub mod bindings;
+pub mod cache;
+pub mod credentials;
+pub mod engine;
+pub mod error;
+mod inert;
+pub mod limits;
+pub mod sealed;
+pub mod spec;
+mod authorization;
+pub mod http;
+pub mod media;
+pub mod operation;
+pub mod proof;
+pub mod provider;
+
+pub use credentials::{Credentials, FieldProblem};
+pub use engine::{Engine, EngineOptions};
+pub use error::{GuestFault, HostFault, InvokeError, LoadError};
+pub use http::{Header, IncomingResponse, OutgoingRequest, Response, Webhook};
+pub use media::{MediaEvent, MediaFrame, MediaLeg, Message};
+pub use operation::{Effect, Failure, Moment, Operation, Reply, Step};
+pub use proof::{Refusal, Verdict};
+pub use provider::{Ability, Provider, RejectionReason};
+pub use sealed::Secret;
+pub use spec::ProviderSpec;

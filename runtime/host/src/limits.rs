@@ -1,0 +1,129 @@
+//! What one invocation may use, and how that is enforced.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{ResourceLimiter, UpdateDeadline};
+
+use crate::inert::{HasInert, Inert};
+
+/// The bounds of one class of invocations. Every number has its reason; `docs/limits.md` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Processor time of one call into the guest. Honest control calls take well under a millisecond, in an interpreted
+    /// language some tens of them.
+    pub cpu_ms_max: u64,
+    /// Wall time of one call: a backstop far beyond what a stalled machine costs an honest guest.
+    pub wall_ms_max: u64,
+    /// Linear memory, over all memories of the instance. It also bounds the time of one bulk operation, which no deadline
+    /// can interrupt.
+    pub memory_bytes_max: usize,
+    /// Elements of all tables together.
+    pub table_elements_max: usize,
+    /// Bytes that the host copies out of the guest in one call, records and strings included.
+    pub output_bytes_max: usize,
+    /// Effects of one operation.
+    pub rounds_max: usize,
+}
+
+impl Limits {
+    /// Webhooks, calling, numbers: not on the media path.
+    pub const CONTROL: Self = Self {
+        cpu_ms_max: 100,
+        wall_ms_max: 10_000,
+        memory_bytes_max: 16 * 1024 * 1024,
+        table_elements_max: 20_000,
+        output_bytes_max: 1024 * 1024,
+        rounds_max: 16,
+    };
+    /// One message or frame of the media path: a frame lasts 20 ms, and other calls wait behind this one.
+    pub const MEDIA: Self = Self { cpu_ms_max: 10, memory_bytes_max: 4 * 1024 * 1024, output_bytes_max: 256 * 1024, ..Self::CONTROL };
+    /// Reading the spec and the rejections while a component is loaded; interpreters start slowly.
+    pub const LOAD: Self = Self { cpu_ms_max: 2_000, ..Self::CONTROL };
+}
+
+/// What a store carries.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) inert: Inert,
+    pub(crate) limits: Limits,
+    memory_bytes: usize,
+    table_elements: usize,
+    /// The size of a growth that was refused.
+    pub(crate) refused_bytes: Option<usize>,
+    pub(crate) past_deadline: bool,
+    /// Set at the first tick of an invocation: reading the thread's clock costs a system call that most invocations, done
+    /// within one tick, need not make. The budget is thereby too generous by at most one tick.
+    started: Option<(Duration, Instant)>,
+}
+
+impl State {
+    pub(crate) fn new(inert: Inert, limits: Limits) -> Self {
+        Self { inert, limits, memory_bytes: 0, table_elements: 0, refused_bytes: None, past_deadline: false, started: None }
+    }
+
+    /// Begins the budget of one call into the guest.
+    pub(crate) fn restart(&mut self) {
+        self.started = None;
+        self.past_deadline = false;
+        self.refused_bytes = None;
+    }
+
+    /// Called on every tick of the epoch while the guest runs.
+    pub(crate) fn tick(&mut self) -> UpdateDeadline {
+        let cpu = thread_cpu_time();
+        match self.started {
+            None => {
+                self.started = Some((cpu, Instant::now()));
+                UpdateDeadline::Continue(1)
+            }
+            Some((cpu_start, wall_start)) => {
+                let cpu_used = cpu.saturating_sub(cpu_start);
+                if cpu_used >= Duration::from_millis(self.limits.cpu_ms_max)
+                    || wall_start.elapsed() >= Duration::from_millis(self.limits.wall_ms_max)
+                {
+                    self.past_deadline = true;
+                    UpdateDeadline::Interrupt
+                } else {
+                    UpdateDeadline::Continue(1)
+                }
+            }
+        }
+    }
+}
+
+impl HasInert for State {
+    fn inert(&mut self) -> &mut Inert {
+        &mut self.inert
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let granted = total <= self.limits.memory_bytes_max;
+        if granted {
+            self.memory_bytes = total;
+        } else {
+            self.refused_bytes = Some(total);
+            tracing::warn!(demand_bytes = total, limit_bytes = self.limits.memory_bytes_max, "guest memory growth refused");
+        }
+        Ok(granted)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let granted = total <= self.limits.table_elements_max;
+        if granted {
+            self.table_elements = total;
+        } else {
+            tracing::warn!(demand = total, limit = self.limits.table_elements_max, "guest table growth refused");
+        }
+        Ok(granted)
+    }
+}
+
+fn thread_cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,439 @@
+//! A loaded provider: its component, its frozen spec, and the door to its exports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Store, Trap};
+
+use crate::bindings::exports::strowger::provider::{answer, calling, descriptor, detection, media, numbers, webhook};
+use crate::credentials::{Credentials, FieldProblem};
+use crate::engine::{Engine, digest, one_line};
+use crate::error::{GuestFault, HostFault, InvokeError, LoadError};
+use crate::http::Response;
+use crate::inert;
+use crate::limits::{Limits, State};
+use crate::operation::Moment;
+use crate::sealed::Vault;
+use crate::spec::ProviderSpec;
+
+/// The package and version of the contract that this host speaks.
+const PACKAGE: &str = "strowger:provider/";
+const VERSION: &str = "@0.1.0";
+
+/// An optional interface of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ability {
+    /// Places calls, hangs up, fetches status and cost.
+    Calling,
+    /// Tells humans from answering machines.
+    Detection,
+    /// Validates, provisions and configures phone numbers.
+    Numbers,
+}
+
+impl Ability {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Calling, Self::Detection, Self::Numbers];
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Calling => "calling",
+            Self::Detection => "detection",
+            Self::Numbers => "numbers",
+        }
+    }
+}
+
+/// Why a call is refused, as the contract lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectionReason {
+    /// No active number of ours.
+    UnknownNumber,
+    /// The number has no agent.
+    NoAgent,
+    /// The account in the webhook is not the configured one.
+    AccountMismatch,
+    /// The webhook was not proved.
+    Signature,
+    /// The number belongs to another provider.
+    ProviderMismatch,
+    /// All lines are taken.
+    AtCapacity,
+    /// The usage limit is reached.
+    Quota,
+    /// Something of ours is broken or shutting down.
+    Unavailable,
+}
+
+impl RejectionReason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::UnknownNumber,
+        Self::NoAgent,
+        Self::AccountMismatch,
+        Self::Signature,
+        Self::ProviderMismatch,
+        Self::AtCapacity,
+        Self::Quota,
+        Self::Unavailable,
+    ];
+
+    pub(crate) fn to_wit(self) -> answer::RejectionReason {
+        match self {
+            Self::UnknownNumber => answer::RejectionReason::UnknownNumber,
+            Self::NoAgent => answer::RejectionReason::NoAgent,
+            Self::AccountMismatch => answer::RejectionReason::AccountMismatch,
+            Self::Signature => answer::RejectionReason::Signature,
+            Self::ProviderMismatch => answer::RejectionReason::ProviderMismatch,
+            Self::AtCapacity => answer::RejectionReason::AtCapacity,
+            Self::Quota => answer::RejectionReason::Quota,
+            Self::Unavailable => answer::RejectionReason::Unavailable,
+        }
+    }
+}
+
+/// A provider, loaded and frozen. Cloning is cheap; the component stays loaded as long as a clone lives.
+#[derive(Clone)]
+pub struct Provider {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    component: Component,
+    pre: InstancePre<State>,
+    exports: Exports,
+    spec: ProviderSpec,
+    digest: String,
+    size_bytes: usize,
+    imports: Vec<String>,
+    abilities: Vec<Ability>,
+    rejections: BTreeMap<RejectionReason, Response>,
+}
+
+/// Where the functions of each interface are, looked up once.
+pub(crate) struct Exports {
+    pub(crate) descriptor: descriptor::GuestIndices,
+    pub(crate) webhook: webhook::GuestIndices,
+    pub(crate) answer: answer::GuestIndices,
+    pub(crate) media: media::GuestIndices,
+    pub(crate) calling: Option<calling::GuestIndices>,
+    pub(crate) detection: Option<detection::GuestIndices>,
+    pub(crate) numbers: Option<numbers::GuestIndices>,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("name", &self.inner.spec.name).field("digest", &self.inner.digest).finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// Loads a component: checks its imports, reads its spec once, validates and freezes it, and renders its rejections.
+    ///
+    /// # Errors
+    /// Whatever makes the file unfit, each with what to do about it. Nothing stays behind.
+    pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
+        let digest = digest(bytes);
+        let component = engine.compile(bytes, &digest)?;
+        let imports = check_imports(engine, &component)?;
+        check_resources(&component)?;
+        let present = check_exports(engine, &component)?;
+        let pre = engine
+            .linker()
+            .instantiate_pre(&component)
+            .map_err(|error| LoadError::Incompatible { interface: "imports".to_owned(), detail: one_line(&error) })?;
+        let exports = Exports::find(&pre, &present)?;
+        let mut provider = Self {
+            inner: Arc::new(Inner {
+                engine: engine.clone(),
+                component,
+                pre,
+                exports,
+                spec: ProviderSpec::placeholder(),
+                digest,
+                size_bytes: bytes.len(),
+                imports,
+                abilities: present,
+                rejections: BTreeMap::new(),
+            }),
+        };
+        let spec = provider.read_spec()?;
+        let rejections = provider.render_rejections()?;
+        let inner = Arc::get_mut(&mut provider.inner).expect("nobody else has a clone yet");
+        inner.spec = spec;
+        inner.rejections = rejections;
+        Ok(provider)
+    }
+
+    /// The frozen spec.
+    #[must_use]
+    pub fn spec(&self) -> &ProviderSpec {
+        &self.inner.spec
+    }
+
+    /// The name in URLs and stored rows.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.spec.name
+    }
+
+    /// SHA-256 of the component file, hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.inner.digest
+    }
+
+    /// Size of the component file.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.inner.size_bytes
+    }
+
+    /// What the component imports, all of it on the inert list.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.inner.imports
+    }
+
+    /// The optional interfaces that it exports.
+    #[must_use]
+    pub fn abilities(&self) -> &[Ability] {
+        &self.inner.abilities
+    }
+
+    /// Whether it has an ability.
+    #[must_use]
+    pub fn can(&self, ability: Ability) -> bool {
+        self.inner.abilities.contains(&ability)
+    }
+
+    /// The refusal that was rendered when the component was loaded. It needs no guest.
+    #[must_use]
+    pub fn rejection(&self, reason: RejectionReason) -> &Response {
+        &self.inner.rejections[&reason]
+    }
+
+    pub(crate) fn exports(&self) -> &Exports {
+        &self.inner.exports
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.inner.component
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// The hosts that a configuration grants.
+    #[must_use]
+    pub fn granted_hosts(&self, credentials: &Credentials) -> Vec<String> {
+        self.inner.spec.egress_hosts.iter().filter_map(|host| host.resolve(|field| credentials.plain_text(field).map(str::to_owned))).collect()
+    }
+
+    /// A fresh instance.
+    pub(crate) fn instantiate(&self, limits: Limits, moment: &Moment) -> Result<Invocation, InvokeError> {
+        let mut store = self.inner.engine.store(limits, moment.now_ms, moment.seed());
+        store.set_epoch_deadline(1);
+        match self.inner.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Invocation { provider: self.clone(), store, instance }),
+            Err(error) => Err(classify("instantiation", store.data(), &error)),
+        }
+    }
+
+    fn read_spec(&self) -> Result<ProviderSpec, LoadError> {
+        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let raw = invocation.run("descriptor.spec", |provider, store, instance| {
+            provider.exports().descriptor.load(&mut *store, instance)?.call_spec(&mut *store)
+        })?;
+        Ok(ProviderSpec::try_from(raw)?)
+    }
+
+    fn render_rejections(&self) -> Result<BTreeMap<RejectionReason, Response>, LoadError> {
+        let mut rejections = BTreeMap::new();
+        for reason in RejectionReason::ALL {
+            let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+            let raw = invocation.run("answer.rejection-markup", |provider, store, instance| {
+                provider.exports().answer.load(&mut *store, instance)?.call_rejection_markup(&mut *store, reason.to_wit())
+            })?;
+            let response = Response::try_from(raw).map_err(|what| LoadError::Rejection { reason: format!("{reason:?}"), what })?;
+            rejections.insert(reason, response);
+        }
+        Ok(rejections)
+    }
+
+    /// Runs the provider's own check of a configuration.
+    ///
+    /// # Errors
+    /// [`InvokeError::Configuration`] with the problems that the provider found; anything else is a fault.
+    pub fn check_credentials(&self, credentials: &Credentials, moment: &Moment) -> Result<(), InvokeError> {
+        let (vault, sealed) = seal(credentials, moment);
+        self.instantiate(Limits::CONTROL, moment)?.config(&vault, &sealed).map(drop)
+    }
+}
+
+/// Seals the secrets of a configuration for one operation: the vault, and the credentials as the guest may see them.
+pub(crate) fn seal(credentials: &Credentials, moment: &Moment) -> (Vault, String) {
+    let mut vault = Vault::new(moment.nonce());
+    let mut values = credentials.plain_values().clone();
+    for (field, secret) in credentials.secrets() {
+        values.insert(field.clone(), serde_json::Value::String(vault.seal(secret.clone())));
+    }
+    (vault, serde_json::Value::Object(values).to_string())
+}
+
+/// One fresh instance and its store.
+pub(crate) struct Invocation {
+    provider: Provider,
+    pub(crate) store: Store<State>,
+    pub(crate) instance: Instance,
+}
+
+impl std::fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Invocation").field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl Invocation {
+    /// Calls into the guest under a new budget, and says whose fault a failure is.
+    pub(crate) fn run<R>(
+        &mut self,
+        export: &'static str,
+        call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, InvokeError> {
+        self.store.data_mut().restart();
+        let fuel = self.store.data().limits.output_bytes_max;
+        self.store.set_hostcall_fuel(fuel);
+        self.store.set_epoch_deadline(1);
+        let result = call(&self.provider, &mut self.store, &self.instance);
+        if let Some(text) = self.store.data_mut().inert.take_output() {
+            tracing::debug!(provider = self.provider.name(), export, text, "guest output");
+        }
+        result.map_err(|error| classify(export, self.store.data(), &error))
+    }
+
+    /// Lets the provider shape its configuration.
+    pub(crate) fn config(&mut self, vault: &Vault, sealed: &String) -> Result<String, InvokeError> {
+        let shaped = self.run("descriptor.config-loader", |provider, store, instance| {
+            provider.exports().descriptor.load(&mut *store, instance)?.call_config_loader(&mut *store, sealed)
+        })?;
+        match shaped {
+            Ok(config) if serde_json::from_str::<serde_json::Value>(&config).is_ok() => Ok(config),
+            Ok(_) => Err(GuestFault::MalformedOutput { export: "descriptor.config-loader", what: "the configuration is not JSON".to_owned() }.into()),
+            Err(problems) => {
+                let clip = |text: &str, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
+                Err(InvokeError::Configuration(
+                    problems
+                        .iter()
+                        .take(64)
+                        .map(|problem| FieldProblem {
+                            field: clip(&problem.field, 64),
+                            problem: vault.reseal_text(clip(&problem.problem, 500)),
+                        })
+                        .collect(),
+                ))
+            }
+        }
+    }
+}
+
+/// Tells a guest's fault from ours. What a deep recursion looks like depends on where its stack ran out, so it may be either
+/// of two faults.
+fn classify(export: &'static str, state: &State, error: &wasmtime::Error) -> InvokeError {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return HostFault::AtCapacity(one_line(error)).into();
+    }
+    if state.past_deadline {
+        return GuestFault::Deadline { export, budget_ms: state.limits.cpu_ms_max }.into();
+    }
+    let text = one_line(error);
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => GuestFault::Deadline { export, budget_ms: state.limits.cpu_ms_max }.into(),
+        Some(Trap::StackOverflow) => GuestFault::Stack { export }.into(),
+        Some(_) => match state.refused_bytes {
+            Some(wanted_bytes) => GuestFault::Memory { export, wanted_bytes, limit_bytes: state.limits.memory_bytes_max }.into(),
+            None => GuestFault::Trap { export, detail: text }.into(),
+        },
+        None if text.contains("fuel allocated for hostcalls") => {
+            GuestFault::TooMuchOutput { export, what: format!("more than {} bytes", state.limits.output_bytes_max) }.into()
+        }
+        None if export == "instantiation" => match state.refused_bytes {
+            Some(wanted_bytes) => GuestFault::Memory { export, wanted_bytes, limit_bytes: state.limits.memory_bytes_max }.into(),
+            None => GuestFault::Trap { export, detail: text }.into(),
+        },
+        None if text.contains("called exit") || text.contains("random bytes") => GuestFault::Trap { export, detail: text }.into(),
+        None => GuestFault::MalformedOutput { export, what: text }.into(),
+    }
+}
+
+fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
+    let mut imports = Vec::new();
+    for (name, item) in component.component_type().imports(engine.wasmtime()) {
+        if !inert::is_allowed(name) || !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            return Err(LoadError::ForbiddenImport { import: name.chars().take(200).collect() });
+        }
+        imports.push(name.to_owned());
+    }
+    imports.sort();
+    Ok(imports)
+}
+
+fn check_resources(component: &Component) -> Result<(), LoadError> {
+    let Some(needed) = component.resources_required() else {
+        return Err(LoadError::Resources { what: "core modules of its own importer".to_owned(), max: 0 });
+    };
+    let limits = [("memories", needed.num_memories, 8), ("tables", needed.num_tables, 16)];
+    for (what, count, max) in limits {
+        if count > max {
+            return Err(LoadError::Resources { what: format!("{count} {what}"), max: max as usize });
+        }
+    }
+    let initial_bytes = usize::try_from(needed.max_initial_memory_size.unwrap_or(0)).unwrap_or(usize::MAX);
+    if initial_bytes > Limits::CONTROL.memory_bytes_max {
+        return Err(LoadError::Resources { what: format!("{initial_bytes} bytes of memory at the start"), max: Limits::CONTROL.memory_bytes_max });
+    }
+    Ok(())
+}
+
+fn check_exports(engine: &Engine, component: &Component) -> Result<Vec<Ability>, LoadError> {
+    let exported: Vec<String> = component.component_type().exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
+    let has = |interface: &str| exported.iter().any(|name| *name == format!("{PACKAGE}{interface}{VERSION}"));
+    for interface in ["descriptor", "webhook", "answer", "media"] {
+        if !has(interface) {
+            let found = exported
+                .iter()
+                .find(|name| name.strip_prefix(PACKAGE).is_some_and(|rest| rest.split('@').next() == Some(interface)))
+                .map(|name| format!(" but `{}`, which is of another version", name.chars().take(200).collect::<String>()))
+                .unwrap_or_default();
+            return Err(LoadError::MissingExport { interface: format!("{PACKAGE}{interface}{VERSION}"), found });
+        }
+    }
+    Ok(Ability::ALL.into_iter().filter(|ability| has(ability.name())).collect())
+}
+
+impl Exports {
+    fn find(pre: &InstancePre<State>, present: &[Ability]) -> Result<Self, LoadError> {
+        let misfit = |interface: &str| {
+            let interface = interface.to_owned();
+            move |error: wasmtime::Error| LoadError::Incompatible { interface, detail: one_line(&error) }
+        };
+        Ok(Self {
+            descriptor: descriptor::GuestIndices::new(pre).map_err(misfit("descriptor"))?,
+            webhook: webhook::GuestIndices::new(pre).map_err(misfit("webhook"))?,
+            answer: answer::GuestIndices::new(pre).map_err(misfit("answer"))?,
+            media: media::GuestIndices::new(pre).map_err(misfit("media"))?,
+            calling: present.contains(&Ability::Calling).then(|| calling::GuestIndices::new(pre)).transpose().map_err(misfit("calling"))?,
+            detection: present.contains(&Ability::Detection).then(|| detection::GuestIndices::new(pre)).transpose().map_err(misfit("detection"))?,
+            numbers: present.contains(&Ability::Numbers).then(|| numbers::GuestIndices::new(pre)).transpose().map_err(misfit("numbers"))?,
+        })
+    }
+}
