@@ -1,0 +1,119 @@
+# The one list of this project's commands. CI runs the same recipes. Start with `./just demo` or `./just test`.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+wasm := "wasm32-wasip2"
+providers_dir := justfile_directory() / "target" / "providers"
+python := justfile_directory() / ".tools" / "oracles" / "bin" / "python"
+
+export STROWGER_PROVIDERS := providers_dir
+
+# List the recipes
+default:
+    @"{{ just_executable() }}" --justfile "{{ justfile() }}" --list
+
+# Play a whole telephone call through Strowger, and show its summary, recording and picture
+demo *args: providers
+    @echo "Building strowger …"
+    cargo build --locked --package strowger-server --bin strowger
+    target/debug/strowger demo {{ args }}
+
+# Run the gateway from this checkout
+serve *args: providers
+    cargo run --locked --package strowger-server --bin strowger -- serve {{ args }}
+
+# Everything that CI checks: style, boundaries, licences, and all tests
+verify: check test
+
+# Set up everything and pass all tests
+test: providers guests oracles
+    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest
+    @echo "All tests passed."
+
+# Formatting, lints, and the walls between crates
+check: fmt clippy boundaries deny
+
+# Formatting is what rustfmt says
+fmt:
+    cargo fmt --all --check
+
+# No warnings
+clippy: target
+    cargo clippy --locked --workspace --all-targets -- --deny warnings
+    cargo clippy --locked --target {{ wasm }} $(printf -- '--package strowger-provider-%s ' $(ls providers | grep -v README)) -- --deny warnings
+
+# The crates that must stay pure are, and the runtime knows no carrier
+boundaries:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    forbidden() { # crate, dependency
+        if cargo tree --locked --edges normal --package "$1" --invert "$2" >/dev/null 2>&1; then
+            echo "$1 must not depend on $2" >&2; exit 1
+        fi
+    }
+    for crate in tokio mio wasmtime reqwest axum sqlx getrandom; do
+        forbidden strowger-call "$crate"
+        forbidden strowger-audio "$crate"
+    done
+    for crate in axum sqlx reqwest tokio; do forbidden strowger-host "$crate"; done
+    named=$(git grep -ilE '\b(twilio|plivo|vonage|telnyx|vobiz|cloudonix|asterisk)\b' -- 'runtime/**/*.rs' 'runtime/**/*.sql' 'wit/*.wit' ':!**/tests/**' ':!**/tests.rs' || true)
+    if [ -n "$named" ]; then echo "carriers are named in: $named" >&2; exit 1; fi
+    echo "The walls stand."
+
+# Licences and advisories of the dependencies; says so where the tool or the advisory database cannot be had
+deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! command -v cargo-deny >/dev/null; then
+        echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny)"; exit 0
+    fi
+    cargo deny --locked check licenses bans sources
+    cargo deny --locked check advisories || echo "SKIPPED: the advisory database cannot be had, or has findings (see above)"
+
+# Build every provider as a component
+providers: target
+    #!/usr/bin/env bash
+    set -euo pipefail
+    names=$(find providers -mindepth 2 -maxdepth 2 -name Cargo.toml -printf '%h\n' | xargs -n1 basename | sort)
+    echo "Building the providers: $names …"
+    cargo build --locked --profile component --target {{ wasm }} $(printf -- '--package strowger-provider-%s ' $names)
+    mkdir -p "{{ providers_dir }}"
+    for name in $names; do
+        cp "target/{{ wasm }}/component/strowger_provider_${name//-/_}.wasm" "{{ providers_dir }}/$name.wasm"
+    done
+
+# Build the guests that misbehave on purpose
+guests: target
+    cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest
+
+# The compiler's target for components
+target:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! rustup target list --installed | grep -qx {{ wasm }}; then
+        echo "Installing the compiler target {{ wasm }} …"
+        rustup target add {{ wasm }}
+    fi
+
+# The independent witnesses of the tests, in an environment of their own
+oracles:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    stamp=.tools/oracles/requirements.txt
+    if ! cmp -s tests/oracles/requirements.txt "$stamp"; then
+        echo "Installing the independent witnesses (Python packages) into .tools …"
+        python3 -m venv .tools/oracles
+        .tools/oracles/bin/pip install --quiet --disable-pip-version-check --requirement tests/oracles/requirements.txt
+        cp tests/oracles/requirements.txt "$stamp"
+    fi
+
+# Measure: codec and host, audio, and calls under load (docs/performance.md)
+bench: providers
+    cargo bench --locked --package strowger-audio --package strowger-tests
+    cargo build --locked --release --package strowger-server --package strowger-simulator
+    target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
+
+# Rewrite the sources as rustfmt and clippy would
+fix:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets --fix --allow-dirty
