@@ -82,3 +82,6 @@ fn rsa_key(key: &Secret) -> Result<RsaKeyPair, Problem> {
         .map_err(|_| "the private key is not PEM text that begins with -----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----")?;
     RsaKeyPair::from_der(der.secret_pkcs1_der()).map_err(|error| format!("the private key is not a usable RSA key: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,6 @@ fn write_whole(path: &Path, parts: &[&[u8]]) -> std::io::Result<()> {
     drop(file);
     fs::rename(&beside, path)
 }
+
+#[cfg(test)]
+mod tests;

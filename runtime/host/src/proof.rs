@@ -220,3 +220,6 @@ fn ed25519(check: &wit::Ed25519Check) -> bool {
     ed25519_dalek::VerifyingKey::from_bytes(&key)
         .is_ok_and(|key| key.verify_strict(&check.message, &ed25519_dalek::Signature::from_bytes(&signature)).is_ok())
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,8 @@ use crate::sealed::Vault;
 use crate::spec::ProviderSpec;
 
 /// The package and version of the contract that this host speaks.
-const PACKAGE: &str = "strowger:provider/";
-const VERSION: &str = "@0.1.0";
+pub(crate) const PACKAGE: &str = "strowger:provider/";
+pub(crate) const VERSION: &str = "@0.1.0";
 
 /// An optional interface of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -165,6 +165,7 @@ impl Provider {
                 rejections: BTreeMap::new(),
             }),
         };
+        provider.check_types()?;
         let spec = provider.read_spec()?;
         let rejections = provider.render_rejections()?;
         let inner = Arc::get_mut(&mut provider.inner).expect("nobody else has a clone yet");
@@ -247,6 +248,30 @@ impl Provider {
             Ok(instance) => Ok(Invocation { provider: self.clone(), store, instance }),
             Err(error) => Err(classify("instantiation", store.data(), &error)),
         }
+    }
+
+    /// Looks every function up once with its types: the engine compares them only against an instance, and a misfit in an
+    /// ability must not wait for the first call that uses it.
+    fn check_types(&self) -> Result<(), LoadError> {
+        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let (store, instance, exports) = (&mut invocation.store, &invocation.instance, self.exports());
+        let fits = |interface: &str, result: wasmtime::Result<()>| {
+            result.map_err(|error| LoadError::Incompatible { interface: interface.to_owned(), detail: one_line(&error) })
+        };
+        fits("descriptor", exports.descriptor.load(&mut *store, instance).map(drop))?;
+        fits("webhook", exports.webhook.load(&mut *store, instance).map(drop))?;
+        fits("answer", exports.answer.load(&mut *store, instance).map(drop))?;
+        fits("media", exports.media.load(&mut *store, instance).map(drop))?;
+        if let Some(calling) = &exports.calling {
+            fits("calling", calling.load(&mut *store, instance).map(drop))?;
+        }
+        if let Some(detection) = &exports.detection {
+            fits("detection", detection.load(&mut *store, instance).map(drop))?;
+        }
+        if let Some(numbers) = &exports.numbers {
+            fits("numbers", numbers.load(&mut *store, instance).map(drop))?;
+        }
+        Ok(())
     }
 
     fn read_spec(&self) -> Result<ProviderSpec, LoadError> {

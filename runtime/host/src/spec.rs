@@ -546,6 +546,11 @@ fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, Sp
     if raw.contains('*') {
         return check.fail("wildcards are not allowed; name each host");
     }
+    // The URL standard lets more into a host than DNS does, and rewrites what is not ASCII: what the operator reads must be
+    // what is compared.
+    if let Some(c) = raw.chars().find(|c| !c.is_ascii_alphanumeric() && !"-._:/{}".contains(*c)) {
+        return check.fail(format!("must not contain {c:?}; write an international name in its xn-- form"));
+    }
     let pattern = HostPattern(raw);
     for name in pattern.fields() {
         match fields.iter().find(|field| field.name == name) {
@@ -565,7 +570,7 @@ fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, Sp
                 && url.query().is_none()
                 && url.fragment().is_none()
                 && url.username().is_empty()
-                && matches!(url.host(), Some(url::Host::Domain(host)) if host.contains('.') || host == "sample") => {}
+                && matches!(url.host(), Some(url::Host::Domain(host)) if (host.contains('.') || host == "sample") && !host.contains('}')) => {}
         _ => return check.fail("must be a host name with an optional port, or `http://` and such a host: no path, no address literal"),
     }
     Ok(pattern)
@@ -590,3 +595,6 @@ impl ProviderSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The account's numbers: <https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>.
+
+use serde::Deserialize;
+use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Synchronisation};
+
+use crate::api;
+use crate::spec::Config;
+
+/// What decides where a number's calls go.
+#[derive(Deserialize)]
+struct IncomingNumber {
+    sid: String,
+    phone_number: String,
+    voice_url: Option<String>,
+    voice_method: Option<String>,
+    voice_application_sid: Option<String>,
+    trunk_sid: Option<String>,
+}
+
+pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<Ownership> {
+    if !is_e164(address) {
+        return Ok(Ownership::NotApplicable);
+    }
+    Ok(if find(config, address, io)?.is_some() {
+        Ownership::Owned
+    } else {
+        Ownership::NotOwned
+    })
+}
+
+pub(crate) fn configure_inbound(
+    config: &Config,
+    address: &str,
+    webhook_url: Option<&str>,
+    io: &mut Io,
+) -> Outcome<Synchronisation> {
+    if !is_e164(address) {
+        return Ok(Synchronisation::Unchanged);
+    }
+    let Some(number) = find(config, address, io)? else {
+        return match webhook_url {
+            None => Ok(Synchronisation::Unchanged),
+            Some(_) => Err(Failure::request(
+                "number-not-owned",
+                "The Twilio account does not have this number, so its calls cannot be directed here.",
+            )
+            .into()),
+        };
+    };
+
+    // Twilio does not look at the number's own URL in these cases; changing it would look like success.
+    let elsewhere = [
+        (&number.trunk_sid, "an Elastic SIP trunk"),
+        (&number.voice_application_sid, "a TwiML application"),
+    ];
+    if let Some((_, owner)) = elsewhere.iter().find(|(sid, _)| is_filled(sid)) {
+        return Ok(Synchronisation::LeftAlone(format!(
+            "At Twilio this number belongs to {owner}, which decides where its calls go; remove it there first."
+        )));
+    }
+
+    let wanted = webhook_url.unwrap_or_default();
+    let current = number.voice_url.as_deref().unwrap_or_default();
+    let posts = wanted.is_empty() || number.voice_method.as_deref() == Some("POST");
+    if current == wanted && posts {
+        return Ok(Synchronisation::Unchanged);
+    }
+    let url = api::url(config, &["IncomingPhoneNumbers", &format!("{}.json", number.sid)])?;
+    let request = Request::post(url).form(&[("VoiceUrl", wanted), ("VoiceMethod", "POST")]);
+    let response = io.http(api::authorised(config, request))?;
+    // Somebody released the number in the meantime.
+    if response.status == 404 && webhook_url.is_none() {
+        return Ok(Synchronisation::Unchanged);
+    }
+    api::accept(response)?;
+    Ok(Synchronisation::Done)
+}
+
+/// `+` and 8 to 15 digits (ITU-T E.164 §6); SIP addresses and extensions are not numbers of the account.
+pub(crate) fn is_e164(address: &str) -> bool {
+    address
+        .strip_prefix('+')
+        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn find(config: &Config, address: &str, io: &mut Io) -> Outcome<Option<IncomingNumber>> {
+    #[derive(Deserialize)]
+    struct Page {
+        incoming_phone_numbers: Vec<IncomingNumber>,
+    }
+    let request = Request::get(api::url(config, &["IncomingPhoneNumbers.json"])?).query(&[("PhoneNumber", address)]);
+    let page: Page = api::accept(io.http(api::authorised(config, request))?)?.read_json()?;
+    // The filter matches patterns; only the number itself will do.
+    Ok(page
+        .incoming_phone_numbers
+        .into_iter()
+        .find(|number| number.phone_number == address))
+}
+
+fn is_filled(text: &Option<String>) -> bool {
+    text.as_deref().is_some_and(|text| !text.is_empty())
+}

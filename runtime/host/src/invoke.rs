@@ -1,0 +1,680 @@
+//! Runs any export once on JSON: for the command line, for recorded cases, for authors who try out a provider.
+//!
+//! Everything here is dynamic: names and types are read off the component, so an export that the typed doors of this crate
+//! do not know yet can be called all the same. Nothing is sealed and no effect is performed. What goes in is what the guest
+//! sees, and what comes out is what it said, unchecked: look at it, do not act on it.
+//!
+//! An export is spelled `interface.function`, as in `webhook.verify-signature`; its input is an object with one entry for
+//! each parameter, by its name in the contract. The resource `media.leg` is run on a `script` beside the arguments of its
+//! constructor: `[{"deserialize": message}, {"serialize": frame}]` gives one result for each. One of its methods can be run
+//! alone, as `media.deserialize-frame` or `media.serialize-frame`: its input has the arguments of both, and `messages` that
+//! the leg was given before.
+//!
+//! How a value of the contract is spelled in JSON:
+//!
+//! | contract | JSON |
+//! |---|---|
+//! | record | object with the names of the contract; `null` and absent are the same |
+//! | option | the value, or `null` |
+//! | variant | `{"case": payload}`; `"case"` without payload |
+//! | enum | `"case"` |
+//! | flags | array of names |
+//! | result | `{"ok": value}` or `{"err": value}` |
+//! | tuple, list | array; a list that is absent is empty |
+//! | `list<u8>` | text, standing for its UTF-8 bytes, or `{"base64": "…"}` |
+//! | string | text; anything else that JSON knows stands for its own JSON text, which is how documents are embedded |
+//!
+//! On the way out, bytes that are printable UTF-8 are shown as text, and a string that is a JSON object or array as that.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Number, Value, json};
+use thiserror::Error;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{ComponentExportIndex, Type, Val};
+
+use crate::error::{GuestFault, HostFault, InvokeError};
+use crate::limits::Limits;
+use crate::operation::Moment;
+use crate::provider::{Invocation, PACKAGE, Provider, VERSION};
+
+pub mod cases;
+
+const METHOD: &str = "[method]";
+const CONSTRUCTOR: &str = "[constructor]";
+/// What the input of a resource is called, beside the arguments of its constructor.
+const SCRIPT: &str = "script";
+/// The carrier's messages that a leg was given before the method under test, and the method that takes them.
+const MESSAGES: &str = "messages";
+const TAKES_MESSAGES: &str = "deserialize-frame";
+/// Longest text of the input that an error repeats, in characters.
+const QUOTE_CHARS_MAX: usize = 40;
+
+/// A dynamic value takes many times the room of the bytes that it stands for, one whole [`Val`] for each byte of a body:
+/// the same output, measured in these units.
+const LIMITS: Limits =
+    Limits { output_bytes_max: Limits::CONTROL.output_bytes_max * size_of::<Val>(), ..Limits::CONTROL };
+
+/// Why an export did not run, or has no result.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InvokeJsonError {
+    /// The caller named something that is not there.
+    #[error("there is no export `{export}`; this component exports {}", .known.join(", "))]
+    UnknownExport {
+        /// What was asked for.
+        export: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The caller's JSON does not fit the parameters.
+    #[error("{path}: {problem}")]
+    Input {
+        /// Where in the input, for example `input.webhook.headers[2].name`.
+        path: String,
+        /// What is wrong, and what fits.
+        problem: String,
+    },
+    /// The guest's fault, or ours.
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
+}
+
+impl From<HostFault> for InvokeJsonError {
+    fn from(fault: HostFault) -> Self {
+        Self::Invoke(fault.into())
+    }
+}
+
+/// One thing that can be called.
+struct Export {
+    /// `interface.function`, `interface.resource` or `interface.method`.
+    name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Function(Function),
+    /// A resource, to be given a script.
+    Resource(Resource),
+    /// One method of a resource, by its name there.
+    Method(Resource, String),
+}
+
+#[derive(Clone)]
+struct Resource {
+    constructor: Function,
+    methods: Vec<(String, Function)>,
+}
+
+impl Resource {
+    fn method(&self, name: &str) -> Option<&Function> {
+        self.methods.iter().find(|(candidate, _)| candidate == name).map(|(_, function)| function)
+    }
+}
+
+#[derive(Clone)]
+struct Function {
+    index: ComponentExportIndex,
+    ty: ComponentFunc,
+}
+
+impl Provider {
+    /// Everything that [`Self::invoke_json`] can run, in the order of the component.
+    #[must_use]
+    pub fn export_names(&self) -> Vec<String> {
+        exports(self).into_iter().map(|export| export.name).collect()
+    }
+
+    /// Runs an export once, in a fresh instance, at the beginning of time.
+    ///
+    /// # Errors
+    /// When there is no such export, when the input does not fit its parameters, and when the guest faults.
+    pub fn invoke_json(&self, export: &str, input: &Value) -> Result<Value, InvokeJsonError> {
+        let mut known = exports(self);
+        let Some(at) = known.iter().position(|candidate| candidate.name == export) else {
+            return Err(InvokeJsonError::UnknownExport {
+                export: quote(export),
+                known: known.into_iter().map(|export| export.name).collect(),
+            });
+        };
+        let name = known_name(export);
+        match known.swap_remove(at).kind {
+            Kind::Function(function) => {
+                let arguments = arguments(&function.ty, input, &[])?;
+                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
+                let result = call(&mut invocation, name, &function, &arguments)?;
+                shown_result(&function, result)
+            }
+            Kind::Resource(resource) => {
+                let arguments = arguments(&resource.constructor.ty, input, &[SCRIPT])?;
+                let script = script(&resource.methods, input)?;
+                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
+                run_script(&mut invocation, name, &resource.constructor, &arguments, script).map(Value::Array)
+            }
+            Kind::Method(resource, method) => {
+                let (arguments, script) = lone_method(&resource, &method, input)?;
+                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
+                let results = run_script(&mut invocation, name, &resource.constructor, &arguments, script)?;
+                Ok(results.into_iter().next_back().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Faults name a function of the contract; what a component exports beyond it has one name.
+fn known_name(export: &str) -> &'static str {
+    const KNOWN: [&str; 20] = [
+        "answer.answer-markup",
+        "answer.reject-call",
+        "answer.rejection-markup",
+        "calling.fetch-cost",
+        "calling.fetch-status",
+        "calling.hang-up",
+        "calling.place-call",
+        "descriptor.config-loader",
+        "descriptor.spec",
+        "detection.detection-modes",
+        "detection.detection-result",
+        "media.deserialize-frame",
+        "media.leg",
+        "media.serialize-frame",
+        "numbers.configure-inbound",
+        "numbers.provision-number",
+        "numbers.validate-number",
+        "webhook.handle-callback",
+        "webhook.recognise",
+        "webhook.verify-signature",
+    ];
+    KNOWN.into_iter().find(|name| *name == export).unwrap_or("the export")
+}
+
+fn exports(provider: &Provider) -> Vec<Export> {
+    let engine = provider.engine().wasmtime();
+    let component = provider.component();
+    let mut found = Vec::new();
+    for (interface, item) in component.component_type().exports(engine) {
+        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        let Some(parent) = component.get_export_index(None, interface) else { continue };
+        let short = interface.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION)).unwrap_or(interface);
+        let functions: Vec<(&str, Function)> = instance
+            .exports(engine)
+            .filter_map(|(name, item)| match item.ty {
+                ComponentItem::ComponentFunc(ty) => {
+                    Some((name, Function { index: component.get_export_index(Some(&parent), name)?, ty }))
+                }
+                _ => None,
+            })
+            .collect();
+        let mut add = |name: &str, kind: Kind| found.push(Export { name: format!("{short}.{name}"), kind });
+        for (name, function) in &functions {
+            if let Some(resource) = name.strip_prefix(CONSTRUCTOR) {
+                let prefix = format!("{METHOD}{resource}.");
+                let methods: Vec<(String, Function)> = functions
+                    .iter()
+                    .filter_map(|(name, function)| Some((name.strip_prefix(&prefix)?.to_owned(), function.clone())))
+                    .collect();
+                let whole = Resource { constructor: function.clone(), methods };
+                add(resource, Kind::Resource(whole.clone()));
+                for (method, _) in &whole.methods {
+                    add(method, Kind::Method(whole.clone(), method.clone()));
+                }
+            } else if !name.starts_with('[') {
+                add(name, Kind::Function(function.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// The arguments of a function, in order. `beside` are entries of the input that are not parameters.
+fn arguments(function: &ComponentFunc, input: &Value, beside: &[&str]) -> Result<Vec<Val>, InvokeJsonError> {
+    let at = Place::root("input");
+    let Value::Object(input) = input else {
+        return at.misfit("an object with one entry for each parameter", input);
+    };
+    let known: Vec<&str> = function.params().map(|(name, _)| name).chain(beside.iter().copied()).collect();
+    at.no_other_than(input, &known, "parameter")?;
+    function.params().map(|(name, ty)| entry(&at, input, name, &ty)).collect()
+}
+
+fn entry(at: &Place<'_>, object: &Map<String, Value>, name: &str, ty: &Type) -> Result<Val, InvokeJsonError> {
+    let at = at.entry(name);
+    match (object.get(name), ty) {
+        (Some(value), _) if !(value.is_null() && matches!(ty, Type::List(_))) => value_of(&at, ty, value),
+        (_, Type::Option(_)) => Ok(Val::Option(None)),
+        (_, Type::List(_)) => Ok(Val::List(Vec::new())),
+        _ => at.fail(format!("is missing; it is {}", describe(ty))),
+    }
+}
+
+/// Reads the arguments of a constructor and of one method from the same object, and what came before it.
+fn lone_method(resource: &Resource, name: &str, input: &Value) -> Result<(Vec<Val>, Vec<Line>), InvokeJsonError> {
+    let Some(method) = resource.method(name) else { return Ok((Vec::new(), Vec::new())) };
+    let parameters: Vec<(&str, Type)> = method.ty.params().skip(1).collect();
+    let mut beside: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
+    beside.push(MESSAGES);
+    let arguments = arguments(&resource.constructor.ty, input, &beside)?;
+    let at = Place::root("input");
+    let mut script = Vec::new();
+    if let (Some(messages), Some(takes)) = (input.get(MESSAGES).filter(|m| !m.is_null()), resource.method(TAKES_MESSAGES)) {
+        let at = at.entry(MESSAGES);
+        let Value::Array(messages) = messages else { return at.misfit("an array", messages) };
+        for (n, message) in messages.iter().enumerate() {
+            let ty = takes.ty.params().map(|(_, ty)| ty).nth(1);
+            let argument = ty.map(|ty| value_of(&at.item(n), &ty, message)).transpose()?;
+            script.push(Line { method: takes.clone(), arguments: argument.into_iter().collect() });
+        }
+    }
+    let given = input.as_object().cloned().unwrap_or_default();
+    let own = parameters.iter().map(|(name, ty)| entry(&at, &given, name, ty)).collect::<Result<_, _>>()?;
+    script.push(Line { method: method.clone(), arguments: own });
+    Ok((arguments, script))
+}
+
+/// One step of a script: which method, and its arguments without the resource itself.
+struct Line {
+    method: Function,
+    arguments: Vec<Val>,
+}
+
+/// Reads `script`: an array of `{"method": argument}`. A method may be named by the part before its hyphen, and one with
+/// several parameters takes an object.
+fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, InvokeJsonError> {
+    let at = Place::root("input");
+    let at = at.entry(SCRIPT);
+    let lines = match input.get(SCRIPT) {
+        Some(Value::Array(lines)) => lines,
+        other => {
+            return at.misfit("an array of objects such as {\"deserialize\": message}", other.unwrap_or(&Value::Null));
+        }
+    };
+    let short = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+    let mut found = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let at = at.item(n);
+        let Some((verb, argument)) = line.as_object().filter(|object| object.len() == 1).and_then(|o| o.iter().next())
+        else {
+            return at.misfit("an object with one entry, the method and its argument", line);
+        };
+        let Some((_, method)) = methods.iter().find(|(name, _)| name == verb || short(name) == *verb) else {
+            let names: Vec<String> = methods.iter().map(|(name, _)| short(name)).collect();
+            return at.fail(format!("`{}` is not a method; the methods are {}", quote(verb), names.join(", ")));
+        };
+        let at = at.entry(verb);
+        // The first parameter is the resource.
+        let parameters: Vec<(&str, Type)> = method.ty.params().skip(1).collect();
+        let arguments = match parameters.as_slice() {
+            [(_, ty)] => vec![value_of(&at, ty, argument)?],
+            several => {
+                let Value::Object(given) = argument else {
+                    return at.misfit("an object with one entry for each parameter", argument);
+                };
+                at.no_other_than(given, &several.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "parameter")?;
+                several.iter().map(|(name, ty)| entry(&at, given, name, ty)).collect::<Result<_, _>>()?
+            }
+        };
+        found.push(Line { method: method.clone(), arguments });
+    }
+    Ok(found)
+}
+
+fn run_script(
+    invocation: &mut Invocation,
+    export: &'static str,
+    constructor: &Function,
+    arguments: &[Val],
+    script: Vec<Line>,
+) -> Result<Vec<Value>, InvokeJsonError> {
+    let resource = match call(invocation, export, constructor, arguments)? {
+        Some(Val::Resource(resource)) => resource,
+        _ => return Err(HostFault::Engine("a constructor returned no resource".to_owned()).into()),
+    };
+    let mut results = Vec::with_capacity(script.len());
+    for line in script {
+        let mut arguments = vec![Val::Resource(resource)];
+        arguments.extend(line.arguments);
+        let result = call(invocation, export, &line.method, &arguments)?;
+        results.push(shown_result(&line.method, result)?);
+    }
+    invocation.run(export, |_, store, _| resource.resource_drop(store))?;
+    Ok(results)
+}
+
+fn call(
+    invocation: &mut Invocation,
+    export: &'static str,
+    function: &Function,
+    arguments: &[Val],
+) -> Result<Option<Val>, InvokeError> {
+    let mut results = vec![Val::Bool(false); function.ty.results().len()];
+    invocation.run(export, |_, store, instance| {
+        let function = instance
+            .get_func(&mut *store, function.index)
+            .ok_or_else(|| wasmtime::Error::msg("the export is not a function"))?;
+        function.call(&mut *store, arguments, &mut results)
+    })?;
+    Ok(results.pop())
+}
+
+fn shown_result(function: &Function, result: Option<Val>) -> Result<Value, InvokeJsonError> {
+    match (function.ty.results().next(), result) {
+        (Some(ty), Some(value)) => shown(&ty, &value),
+        _ => Ok(Value::Null),
+    }
+}
+
+/// Where in the input a value stands.
+struct Place<'a> {
+    before: Option<&'a Place<'a>>,
+    part: Part<'a>,
+}
+
+enum Part<'a> {
+    Name(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    fn root(name: &'a str) -> Self {
+        Self { before: None, part: Part::Name(name) }
+    }
+
+    fn entry(&'a self, name: &'a str) -> Place<'a> {
+        Place { before: Some(self), part: Part::Name(name) }
+    }
+
+    fn item(&'a self, index: usize) -> Place<'a> {
+        Place { before: Some(self), part: Part::Index(index) }
+    }
+
+    fn path(&self) -> String {
+        match (self.before, &self.part) {
+            (None, Part::Name(name)) => (*name).to_owned(),
+            (None, Part::Index(n)) => format!("[{n}]"),
+            (Some(before), Part::Name(name)) => format!("{}.{}", before.path(), quote(name)),
+            (Some(before), Part::Index(n)) => format!("{}[{n}]", before.path()),
+        }
+    }
+
+    fn fail<T>(&self, problem: impl Into<String>) -> Result<T, InvokeJsonError> {
+        Err(InvokeJsonError::Input { path: self.path(), problem: problem.into() })
+    }
+
+    fn misfit<T>(&self, expected: &str, found: &Value) -> Result<T, InvokeJsonError> {
+        self.fail(format!("must be {expected}, not {}", kind(found)))
+    }
+
+    fn no_other_than(&self, object: &Map<String, Value>, known: &[&str], what: &str) -> Result<(), InvokeJsonError> {
+        match object.keys().find(|name| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some(name) if known.is_empty() => self.entry(name).fail(format!("is not a {what}; there are none")),
+            Some(name) => self.entry(name).fail(format!("is not a {what}; there are {}", known.join(", "))),
+        }
+    }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted: String = text.chars().filter(|c| !c.is_control()).take(QUOTE_CHARS_MAX).collect();
+    if quoted.len() < text.len() {
+        quoted.push('…');
+    }
+    quoted
+}
+
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) => format!("the text {:?}", quote(text)),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// What to write for a value of this type.
+fn describe(ty: &Type) -> String {
+    match ty {
+        Type::Bool => "true or false".to_owned(),
+        Type::S8 | Type::S16 | Type::S32 | Type::S64 => "an integer".to_owned(),
+        Type::U8 | Type::U16 | Type::U32 | Type::U64 => "an integer that is not negative".to_owned(),
+        Type::Float32 | Type::Float64 => "a number".to_owned(),
+        Type::Char => "a text of one character".to_owned(),
+        Type::String => "a text, or JSON to embed".to_owned(),
+        Type::List(list) if list.ty() == Type::U8 => "a text or {\"base64\": \"…\"}".to_owned(),
+        Type::List(_) => "an array".to_owned(),
+        Type::Record(record) => {
+            let names: Vec<&str> = record.fields().map(|field| field.name).collect();
+            format!("an object with {}", names.join(", "))
+        }
+        Type::Tuple(tuple) => format!("an array of {}", tuple.types().len()),
+        Type::Variant(variant) => {
+            let cases: Vec<String> = variant
+                .cases()
+                .map(|case| {
+                    if case.ty.is_some() { format!("{{\"{}\": …}}", case.name) } else { format!("\"{}\"", case.name) }
+                })
+                .collect();
+            format!("one of {}", cases.join(", "))
+        }
+        Type::Enum(names) => {
+            let names: Vec<String> = names.names().map(|name| format!("\"{name}\"")).collect();
+            format!("one of {}", names.join(", "))
+        }
+        Type::Option(option) => format!("{}, or null", describe(&option.ty())),
+        Type::Result(_) => "{\"ok\": …} or {\"err\": …}".to_owned(),
+        Type::Flags(flags) => format!("an array of any of {}", flags.names().collect::<Vec<_>>().join(", ")),
+        Type::Map(_)
+        | Type::FixedLengthList(_)
+        | Type::Own(_)
+        | Type::Borrow(_)
+        | Type::Future(_)
+        | Type::Stream(_)
+        | Type::ErrorContext => "of a type that has no spelling in JSON".to_owned(),
+    }
+}
+
+fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonError> {
+    let misfit = || at.misfit(&describe(ty), value);
+    let unsigned = |max: u64| match value.as_u64() {
+        Some(number) if number <= max => Ok(number),
+        Some(_) => at.fail(format!("must be at most {max}")),
+        None => at.misfit(&describe(ty), value),
+    };
+    let signed = |min: i64, max: i64| match value.as_i64() {
+        Some(number) if (min..=max).contains(&number) => Ok(number),
+        Some(_) => at.fail(format!("must be from {min} to {max}")),
+        None => at.misfit(&describe(ty), value),
+    };
+    // The bounds were checked against the type, so the casts below lose nothing.
+    Ok(match ty {
+        Type::Bool => Val::Bool(value.as_bool().map_or_else(misfit_of(at, ty, value), Ok)?),
+        Type::U8 => Val::U8(unsigned(u8::MAX.into())? as u8),
+        Type::U16 => Val::U16(unsigned(u16::MAX.into())? as u16),
+        Type::U32 => Val::U32(unsigned(u32::MAX.into())? as u32),
+        Type::U64 => Val::U64(unsigned(u64::MAX)?),
+        Type::S8 => Val::S8(signed(i8::MIN.into(), i8::MAX.into())? as i8),
+        Type::S16 => Val::S16(signed(i16::MIN.into(), i16::MAX.into())? as i16),
+        Type::S32 => Val::S32(signed(i32::MIN.into(), i32::MAX.into())? as i32),
+        Type::S64 => Val::S64(signed(i64::MIN, i64::MAX)?),
+        Type::Float32 => Val::Float32(value.as_f64().map_or_else(misfit_of(at, ty, value), Ok)? as f32),
+        Type::Float64 => Val::Float64(value.as_f64().map_or_else(misfit_of(at, ty, value), Ok)?),
+        Type::Char => {
+            let mut chars = value.as_str().unwrap_or_default().chars();
+            match (chars.next(), chars.next()) {
+                (Some(only), None) => Val::Char(only),
+                _ => return misfit(),
+            }
+        }
+        Type::String => match value {
+            Value::String(text) => Val::String(text.clone()),
+            Value::Null => return misfit(),
+            document => Val::String(document.to_string()),
+        },
+        Type::List(list) if list.ty() == Type::U8 => Val::List(bytes_of(at, ty, value)?.into_iter().map(Val::U8).collect()),
+        Type::List(list) => {
+            let Value::Array(items) = value else { return misfit() };
+            let ty = list.ty();
+            Val::List(items.iter().enumerate().map(|(n, item)| value_of(&at.item(n), &ty, item)).collect::<Result<_, _>>()?)
+        }
+        Type::Record(record) => {
+            let Value::Object(object) = value else { return misfit() };
+            at.no_other_than(object, &record.fields().map(|field| field.name).collect::<Vec<_>>(), "field")?;
+            Val::Record(
+                record
+                    .fields()
+                    .map(|field| Ok((field.name.to_owned(), entry(at, object, field.name, &field.ty)?)))
+                    .collect::<Result<_, InvokeJsonError>>()?,
+            )
+        }
+        Type::Tuple(tuple) => {
+            let Value::Array(items) = value else { return misfit() };
+            if items.len() != tuple.types().len() {
+                return at.fail(format!("must be {}, has {}", describe(ty), items.len()));
+            }
+            let typed = tuple.types().zip(items).enumerate();
+            Val::Tuple(typed.map(|(n, (ty, item))| value_of(&at.item(n), &ty, item)).collect::<Result<_, _>>()?)
+        }
+        Type::Variant(variant) => {
+            let (name, payload) = match value {
+                Value::String(name) => (name, &Value::Null),
+                Value::Object(object) if object.len() == 1 => object.iter().next().expect("one entry"),
+                _ => return misfit(),
+            };
+            let Some(case) = variant.cases().find(|case| case.name == name) else { return misfit() };
+            let at = at.entry(name);
+            let payload = match case.ty {
+                None if payload.is_null() => None,
+                None => return at.fail("takes no payload"),
+                Some(Type::Option(_)) if payload.is_null() => Some(Box::new(Val::Option(None))),
+                Some(ty) if payload.is_null() => return at.fail(format!("needs a payload: {}", describe(&ty))),
+                Some(ty) => Some(Box::new(value_of(&at, &ty, payload)?)),
+            };
+            Val::Variant(name.clone(), payload)
+        }
+        Type::Enum(names) => match value {
+            Value::String(name) if names.names().any(|known| known == name) => Val::Enum(name.clone()),
+            _ => return misfit(),
+        },
+        Type::Option(option) => match value {
+            Value::Null => Val::Option(None),
+            value => Val::Option(Some(Box::new(value_of(at, &option.ty(), value)?))),
+        },
+        Type::Result(result) => {
+            let (side, payload) = match value {
+                Value::String(side) => (side, &Value::Null),
+                Value::Object(object) if object.len() == 1 => object.iter().next().expect("one entry"),
+                _ => return misfit(),
+            };
+            let ty = match side.as_str() {
+                "ok" => result.ok(),
+                "err" => result.err(),
+                _ => return misfit(),
+            };
+            let payload = ty.map(|ty| value_of(&at.entry(side), &ty, payload).map(Box::new)).transpose()?;
+            Val::Result(if side == "ok" { Ok(payload) } else { Err(payload) })
+        }
+        Type::Flags(flags) => {
+            let Value::Array(items) = value else { return misfit() };
+            let named = |item: &Value| item.as_str().filter(|name| flags.names().any(|known| known == *name)).map(str::to_owned);
+            match items.iter().map(named).collect::<Option<Vec<_>>>() {
+                Some(names) => Val::Flags(names),
+                None => return misfit(),
+            }
+        }
+        Type::Map(_)
+        | Type::FixedLengthList(_)
+        | Type::Own(_)
+        | Type::Borrow(_)
+        | Type::Future(_)
+        | Type::Stream(_)
+        | Type::ErrorContext => return at.fail("has a type that has no spelling in JSON"),
+    })
+}
+
+/// [`Place::misfit`] for `Option::map_or_else`.
+fn misfit_of<'a, T>(at: &'a Place<'_>, ty: &'a Type, value: &'a Value) -> impl FnOnce() -> Result<T, InvokeJsonError> + 'a {
+    move || at.misfit(&describe(ty), value)
+}
+
+fn bytes_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Vec<u8>, InvokeJsonError> {
+    match value {
+        Value::String(text) => Ok(text.clone().into_bytes()),
+        Value::Object(object) => match bytes_of_base64(object) {
+            Some(Ok(bytes)) => Ok(bytes),
+            Some(Err(())) => at.entry("base64").fail("is not base64 with padding (RFC 4648 §4)"),
+            None => at.misfit(&describe(ty), value),
+        },
+        _ => at.misfit(&describe(ty), value),
+    }
+}
+
+/// The bytes of `{"base64": "…"}`; `None` when it is another object.
+fn bytes_of_base64(object: &Map<String, Value>) -> Option<Result<Vec<u8>, ()>> {
+    let text = object.get("base64").filter(|_| object.len() == 1)?.as_str()?;
+    Some(STANDARD.decode(text).map_err(drop))
+}
+
+/// What a guest returned, spelled in JSON. The type tells an empty body from an empty list.
+fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
+    let payload = |name: &str, ty: Option<Type>, value: &Option<Box<Val>>| match (ty, value) {
+        (Some(ty), Some(value)) => Ok::<_, InvokeJsonError>(json!({ name: shown(&ty, value)? })),
+        _ => Ok(json!(name)),
+    };
+    Ok(match (ty, value) {
+        (_, Val::Bool(value)) => json!(value),
+        (_, Val::S8(value)) => json!(value),
+        (_, Val::U8(value)) => json!(value),
+        (_, Val::S16(value)) => json!(value),
+        (_, Val::U16(value)) => json!(value),
+        (_, Val::S32(value)) => json!(value),
+        (_, Val::U32(value)) => json!(value),
+        (_, Val::S64(value)) => json!(value),
+        (_, Val::U64(value)) => json!(value),
+        (_, Val::Float32(value)) => Number::from_f64(f64::from(*value)).map_or(Value::Null, Value::Number),
+        (_, Val::Float64(value)) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
+        (_, Val::Char(value)) => json!(value),
+        (_, Val::String(text)) => embedded(text).unwrap_or_else(|| json!(text)),
+        (Type::List(list), Val::List(items)) if list.ty() == Type::U8 => shown_bytes(items),
+        (Type::List(list), Val::List(items)) => {
+            let ty = list.ty();
+            Value::Array(items.iter().map(|item| shown(&ty, item)).collect::<Result<_, _>>()?)
+        }
+        (Type::Tuple(tuple), Val::Tuple(items)) => {
+            Value::Array(tuple.types().zip(items).map(|(ty, item)| shown(&ty, item)).collect::<Result<_, _>>()?)
+        }
+        (Type::Record(record), Val::Record(values)) => {
+            let values = record.fields().zip(values).map(|(field, (name, value))| Ok((name.clone(), shown(&field.ty, value)?)));
+            Value::Object(values.collect::<Result<_, InvokeJsonError>>()?)
+        }
+        (Type::Variant(variant), Val::Variant(name, value)) => {
+            let ty = variant.cases().find(|case| case.name == name).and_then(|case| case.ty);
+            payload(name, ty, value)?
+        }
+        (_, Val::Enum(name)) => json!(name),
+        (_, Val::Option(None)) => Value::Null,
+        (Type::Option(option), Val::Option(Some(value))) => shown(&option.ty(), value)?,
+        (Type::Result(result), Val::Result(Ok(value))) => payload("ok", result.ok(), value)?,
+        (Type::Result(result), Val::Result(Err(value))) => payload("err", result.err(), value)?,
+        (_, Val::Flags(names)) => json!(names),
+        _ => {
+            let what = "a value of a type that has no spelling in JSON".to_owned();
+            return Err(InvokeError::from(GuestFault::MalformedOutput { export: "the export", what }).into());
+        }
+    })
+}
+
+/// The document in a text that is a JSON object or array. A scalar stays text, because most texts that look like one are
+/// not meant so.
+fn embedded(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().filter(|value: &Value| value.is_object() || value.is_array())
+}
+
+fn shown_bytes(items: &[Val]) -> Value {
+    let bytes: Vec<u8> = items.iter().filter_map(|item| if let Val::U8(byte) = item { Some(*byte) } else { None }).collect();
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) => Value::String(text),
+        Ok(text) => json!({ "base64": STANDARD.encode(text) }),
+        Err(error) => json!({ "base64": STANDARD.encode(error.as_bytes()) }),
+    }
+}

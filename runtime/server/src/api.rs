@@ -1,0 +1,215 @@
+//! The REST API under `/api/v1`: configurations, numbers, agents and calls of the organisation that an API key acts for.
+//!
+//! Handlers check what a client sent, and say all that is wrong with it at once, by field; the rest is the store's and that
+//! of [`Operations`], which is whatever runs calls. Whatever belongs to another organisation does not exist (404, never 403).
+//! Secrets go in and never come out: what is shown of them is a mask, and a mask that is sent back means "as it was".
+//!
+//! Webhooks and media sockets are not here: carriers have no API key.
+
+mod agents;
+mod authentication;
+mod calls;
+mod configurations;
+mod error;
+mod form;
+mod initiate;
+mod mask;
+mod numbers;
+mod providers;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+use strowger_call::Address;
+use strowger_host::operation::{DetectionMode, Failure, Ownership, Synchronisation};
+use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
+use thiserror::Error;
+
+use crate::store::{
+    Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs, WrittenAddress,
+};
+
+pub use self::error::ApiError;
+
+/// The largest body of a request, in bytes: a configuration with every field at its longest is smaller.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What the API must know of a loaded provider.
+#[derive(Debug, Clone)]
+pub struct ProviderView {
+    /// Its frozen spec.
+    pub spec: ProviderSpec,
+    /// What it exports beyond what every provider does.
+    pub abilities: Vec<Ability>,
+    /// Digest of its component.
+    pub digest: String,
+}
+
+impl ProviderView {
+    fn can(&self, ability: Ability) -> bool {
+        self.abilities.contains(&ability)
+    }
+}
+
+/// An outbound call that a client asks for. Everything in it belongs to the organisation, and the provider can place calls.
+#[derive(Debug, Clone)]
+pub struct CallRequest {
+    /// Whose call.
+    pub organization: OrganizationId,
+    /// Over which account. Active.
+    pub configuration: Configuration,
+    /// Who talks.
+    pub agent: Agent,
+    /// Who is called.
+    pub callee: Address,
+    /// Which number of ours is shown. Active, and of that configuration.
+    pub caller_id: Option<PhoneNumber>,
+    /// How long it may ring, in seconds: 5 to 120.
+    pub ring_timeout_s: u16,
+    /// Whether the carrier is to tell if a machine answers.
+    pub detect_machine: Option<DetectionMode>,
+}
+
+/// Why an operation that involves a provider was not done. Each says whose fault it is.
+#[derive(Debug, Error)]
+pub enum OperationError {
+    /// The provider's own check of a configuration found problems. The user's fault.
+    #[error("the provider refuses the configuration")]
+    Fields(Vec<FieldProblem>),
+    /// The provider's verdict, for the user.
+    #[error("{}: {}", .0.code, .0.message)]
+    Failed(Failure),
+    /// As many calls are live as may be. Nobody's fault.
+    #[error("as many calls are in progress as may be; try again when one has ended")]
+    AtCapacity,
+    /// The gateway is stopping and takes no calls.
+    #[error("the gateway is stopping; try again when it is back")]
+    Stopping,
+    /// No component for this configuration's provider is loaded. The operator's fault.
+    #[error("no provider of this name is loaded; the operator must add its component")]
+    ProviderMissing,
+    /// The provider's component failed. Its author's fault.
+    #[error("the provider failed ({code})")]
+    ProviderFault {
+        /// What it did, in a word.
+        code: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Ours. The text is for the log.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// What the API asks of whatever runs calls. Implementations are cheap to share; every method may be called at any time.
+pub trait Operations: Send + Sync + 'static {
+    /// The store.
+    fn store(&self) -> &Store;
+
+    /// Wall-clock time.
+    fn now(&self) -> UnixMs;
+
+    /// The loaded providers, sorted by name.
+    fn providers(&self) -> Vec<ProviderView>;
+
+    /// The loaded provider of this name.
+    fn provider(&self, name: &str) -> Option<ProviderView>;
+
+    /// Lets the provider check credentials that fit its fields.
+    fn check_credentials(
+        &self,
+        provider: &str,
+        credentials: &Credentials,
+    ) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// Whether the configuration's account owns a number. Asked only of providers that can tell.
+    fn validate_number(
+        &self,
+        configuration: &Configuration,
+        address: &WrittenAddress,
+    ) -> impl Future<Output = Result<Ownership, OperationError>> + Send;
+
+    /// Points a number's inbound calls at this gateway, or away from it. Asked only of providers that can.
+    fn configure_inbound(
+        &self,
+        configuration: &Configuration,
+        address: &WrittenAddress,
+        attach: bool,
+    ) -> impl Future<Output = Result<Synchronisation, OperationError>> + Send;
+
+    /// Records an outbound call and places it. Without an `Ok` no call is in progress; there may be the record of one that
+    /// failed.
+    fn place_call(&self, request: CallRequest) -> impl Future<Output = Result<CallRecord, OperationError>> + Send;
+
+    /// Ends a call that is not over.
+    fn hang_up(&self, call: &CallRecord) -> impl Future<Output = Result<(), OperationError>> + Send;
+
+    /// The file of a call's recording, if it has one: WAV.
+    fn recording_file(&self, call: &CallRecord) -> Option<PathBuf>;
+
+    /// The picture of a call that is over, if it has one: a standalone SVG document.
+    fn timeline_svg(&self, call: &CallRecord) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// The routes of the API. It has no fallback: that belongs to the whole server.
+pub fn router<O: Operations>(operations: Arc<O>) -> Router {
+    const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
+    let config = |rest: &str| format!("{CONFIGS}/{{configuration}}{rest}");
+    Router::new()
+        .route(
+            "/api/v1/organizations/telephony-providers/metadata",
+            get(providers::metadata::<O>),
+        )
+        .route(
+            CONFIGS,
+            get(configurations::list::<O>).post(configurations::create::<O>),
+        )
+        .route(
+            &config(""),
+            get(configurations::read::<O>)
+                .put(configurations::update::<O>)
+                .delete(configurations::delete::<O>),
+        )
+        .route(&config("/set-default-outbound"), post(configurations::set_default::<O>))
+        .route(&config("/reactivate"), post(configurations::reactivate::<O>))
+        .route(
+            &config("/phone-numbers"),
+            get(numbers::list::<O>).post(numbers::create::<O>),
+        )
+        .route(
+            &config("/phone-numbers/{number}"),
+            get(numbers::read::<O>)
+                .put(numbers::update::<O>)
+                .delete(numbers::delete::<O>),
+        )
+        .route(
+            &config("/phone-numbers/{number}/set-default-caller"),
+            post(numbers::set_default::<O>),
+        )
+        .route("/api/v1/agents", get(agents::list::<O>).post(agents::create::<O>))
+        .route(
+            "/api/v1/agents/{agent}",
+            put(agents::update::<O>)
+                .get(agents::read::<O>)
+                .delete(agents::delete::<O>),
+        )
+        .route("/api/v1/telephony/initiate-call", post(initiate::initiate::<O>))
+        .route("/api/v1/calls", get(calls::list::<O>))
+        .route("/api/v1/calls/{call}", get(calls::read::<O>))
+        .route("/api/v1/calls/{call}/events", get(calls::events::<O>))
+        .route("/api/v1/calls/{call}/hang-up", post(calls::hang_up::<O>))
+        .route("/api/v1/calls/{call}/recording", get(calls::recording::<O>))
+        .route("/api/v1/calls/{call}/timeline.svg", get(calls::timeline::<O>))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(operations)
+}

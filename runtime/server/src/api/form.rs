@@ -1,0 +1,159 @@
+//! What a client sent, taken apart field by field. All that is wrong with it is collected before anything is said.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use serde_json::{Map, Value};
+use strowger_host::FieldProblem;
+
+use super::ApiError;
+
+/// The fields of a request's body. Each is taken once; what is left at the end is unknown.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    fields: Map<String, Value>,
+    known: Vec<&'static str>,
+    problems: Vec<FieldProblem>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|_| ApiError::TooLarge)?;
+        match serde_json::from_slice(&body) {
+            Ok(Value::Object(fields)) => Ok(Self {
+                fields,
+                ..Self::default()
+            }),
+            Ok(_) => Err(ApiError::Malformed("the body must be a JSON object".to_owned())),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                Err(ApiError::Malformed(format!(
+                    "the body must be a JSON object; it stops being JSON at line {line}, column {column}"
+                )))
+            }
+        }
+    }
+}
+
+impl Form {
+    /// The fields of a query string.
+    pub(super) fn of_query(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        let fields = pairs
+            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+            .collect();
+        Self {
+            fields,
+            ..Self::default()
+        }
+    }
+
+    /// Adds a problem with a field.
+    pub(super) fn problem(&mut self, field: &str, problem: impl Into<String>) {
+        self.problems.push(FieldProblem {
+            field: field.to_owned(),
+            problem: problem.into(),
+        });
+    }
+
+    /// Takes a field as it is; null is none.
+    pub(super) fn value(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn checked<T>(&mut self, name: &'static str, expected: &str, make: impl FnOnce(Value) -> Option<T>) -> Option<T> {
+        let made = make(self.value(name)?);
+        if made.is_none() {
+            self.problem(name, format!("must be {expected}"));
+        }
+        made
+    }
+
+    /// Adds a problem when there is no value and none was told yet. The substitute is never used: [`Form::finish`] fails.
+    pub(super) fn required<T: Default>(&mut self, name: &'static str, value: Option<T>) -> T {
+        if value.is_none() && !self.problems.iter().any(|problem| problem.field == name) {
+            self.problem(name, "is required");
+        }
+        value.unwrap_or_default()
+    }
+
+    /// A text of 1 to `chars_max` characters on one line, without white space around it.
+    pub(super) fn text(&mut self, name: &'static str, chars_max: usize) -> Option<String> {
+        self.checked(
+            name,
+            &format!("a text of 1 to {chars_max} characters on one line"),
+            |value| {
+                let text = value.as_str()?.trim();
+                let fits = !text.is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control);
+                fits.then(|| text.to_owned())
+            },
+        )
+    }
+
+    /// True or false.
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.checked(name, "true or false", |value| value.as_bool())
+    }
+
+    /// A whole number in a range; in a query, digits.
+    pub(super) fn number(&mut self, name: &'static str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        self.checked(
+            name,
+            &format!("a whole number from {} to {}", range.start(), range.end()),
+            |value| {
+                let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+                range.contains(&number).then_some(number)
+            },
+        )
+    }
+
+    /// An object.
+    pub(super) fn object(&mut self, name: &'static str) -> Option<Map<String, Value>> {
+        self.checked(name, "an object", |value| match value {
+            Value::Object(object) => Some(object),
+            _ => None,
+        })
+    }
+
+    /// One of the names that `parse` knows.
+    pub(super) fn choice<T>(
+        &mut self,
+        name: &'static str,
+        choices: &[&str],
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.checked(name, &format!("one of {}", choices.join(", ")), |value| {
+            parse(value.as_str()?)
+        })
+    }
+
+    /// An identifier.
+    pub(super) fn id<T, E>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        self.checked(name, "an identifier: a UUID of 36 characters", |value| {
+            parse(value.as_str()?).ok()
+        })
+    }
+
+    /// Everything has been taken.
+    ///
+    /// # Errors
+    /// All problems at once, unknown fields among them.
+    pub(super) fn finish(mut self) -> Result<(), ApiError> {
+        let unknown: Vec<String> = self.fields.keys().cloned().collect();
+        for name in unknown {
+            self.problem(
+                &name,
+                format!("is not known here; the fields are {}", self.known.join(", ")),
+            );
+        }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::Fields(self.problems))
+        }
+    }
+}

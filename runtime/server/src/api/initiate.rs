@@ -1,0 +1,133 @@
+//! Placing a call on request.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use strowger_call::address::ADDRESS_CHARS_MAX;
+use strowger_call::{Address, AddressKind};
+use strowger_host::Ability;
+use strowger_host::operation::DetectionMode;
+
+use super::authentication::Caller;
+use super::form::Form;
+use super::{ApiError, CallRequest, OperationError, Operations, calls, configurations};
+use crate::store::{AgentId, Configuration, ConfigurationId, NumberId, OrganizationId, PhoneNumber};
+
+/// About as long as carriers let it ring before a mailbox answers.
+const RING_TIMEOUT_S_DEFAULT: u64 = 45;
+
+pub(super) async fn initiate<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    mut form: Form,
+) -> Result<Json<Value>, ApiError> {
+    let agent = form.id("agent_id", AgentId::parse);
+    if agent.is_none() {
+        form.required::<()>("agent_id", None);
+    }
+    let callee = callee(&mut form);
+    let configuration = form.id("telephony_configuration_id", ConfigurationId::parse);
+    let from = form.id("from_phone_number_id", NumberId::parse);
+    let ring_timeout_s = form.number("ring_timeout_s", 5..=120).unwrap_or(RING_TIMEOUT_S_DEFAULT);
+    let detect_machine = form.choice(
+        "detect_machine",
+        &["human-or-machine", "end-of-greeting"],
+        |text| match text {
+            "human-or-machine" => Some(DetectionMode::HumanOrMachine),
+            "end-of-greeting" => Some(DetectionMode::EndOfGreeting),
+            _ => None,
+        },
+    );
+    form.finish()?;
+    let (Some(agent), Some(callee)) = (agent, callee) else {
+        return Err(ApiError::Fields(Vec::new()));
+    };
+
+    let (configuration, provider) =
+        configurations::outbound(operations.as_ref(), &organization, configuration.as_ref()).await?;
+    if !provider.can(Ability::Calling) {
+        let message = format!("{} cannot place calls", provider.spec.display_name);
+        return Err(ApiError::Refused("calling_unsupported", message));
+    }
+    if detect_machine.is_some() && !provider.can(Ability::Detection) {
+        let message = format!(
+            "{} cannot tell answering machines; leave detect_machine out",
+            provider.spec.display_name
+        );
+        return Err(ApiError::Refused("detection_unsupported", message));
+    }
+    let agent = operations.store().find_agent(&organization, &agent).await?;
+    let caller_id = caller_id(operations.as_ref(), &organization, &configuration, from.as_ref()).await?;
+    let request = CallRequest {
+        organization,
+        configuration,
+        agent,
+        callee,
+        caller_id,
+        ring_timeout_s: u16::try_from(ring_timeout_s).unwrap_or(120),
+        detect_machine,
+    };
+    let call = operations.place_call(request).await?;
+    Ok(Json(
+        json!({ "message": "the call was placed", "call_id": call.id, "call": calls::shown(&call) }),
+    ))
+}
+
+fn callee(form: &mut Form) -> Option<Address> {
+    let written = form.text("phone_number", ADDRESS_CHARS_MAX);
+    let written = form.required("phone_number", written);
+    if written.is_empty() {
+        return None;
+    }
+    match Address::parse(&written, None) {
+        // Without a country nobody can tell whose national number it is; a wrong guess calls a stranger.
+        Ok(address)
+            if address.kind() == AddressKind::Pstn && (address.e164().is_none() || !is_international(&written)) =>
+        {
+            form.problem(
+                "phone_number",
+                "must be written with + and the country's code such as +14155551234",
+            );
+            None
+        }
+        Ok(address) => Some(address),
+        Err(error) => {
+            form.problem("phone_number", format!("cannot be called: {error}"));
+            None
+        }
+    }
+}
+
+fn is_international(written: &str) -> bool {
+    let digits = written.trim_start().trim_start_matches('(');
+    digits.starts_with('+') || digits.starts_with("00")
+}
+
+/// What the callee sees: the number that the client names, or the configuration's default, or any of its numbers, or none.
+async fn caller_id<O: Operations>(
+    operations: &O,
+    organization: &OrganizationId,
+    configuration: &Configuration,
+    explicit: Option<&NumberId>,
+) -> Result<Option<PhoneNumber>, ApiError> {
+    let mut numbers = operations.store().numbers(organization, &configuration.id).await?;
+    numbers.retain(|number| number.is_active);
+    if let Some(id) = explicit {
+        let found = numbers.into_iter().find(|number| number.id == *id);
+        return found.map(Some).ok_or_else(|| {
+            let message = "from_phone_number_id is not an active number of the telephony configuration".to_owned();
+            ApiError::Refused("caller_id_unusable", message)
+        });
+    }
+    if let Some(default) = numbers.iter().position(|number| number.is_default_caller_id) {
+        return Ok(Some(numbers.swap_remove(default)));
+    }
+    let Some(count) = u32::try_from(numbers.len()).ok().filter(|count| *count > 0) else {
+        return Ok(None);
+    };
+    // Spreads calls over the numbers; nothing depends on its being even.
+    let random = getrandom::u32().map_err(|error| OperationError::Internal(error.to_string()))?;
+    Ok(Some(numbers.swap_remove((random % count) as usize)))
+}

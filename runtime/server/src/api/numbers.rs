@@ -1,0 +1,315 @@
+//! Phone numbers of a configuration.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use strowger_call::address::ADDRESS_CHARS_MAX;
+use strowger_call::{Address, AddressKind, Country};
+use strowger_host::Ability;
+use strowger_host::operation::{FailureKind, Ownership, Synchronisation};
+
+use super::authentication::Caller;
+use super::form::Form;
+use super::{ApiError, OperationError, Operations, configurations, timestamp};
+use crate::store::{
+    AgentId, Configuration, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, WrittenAddress,
+};
+
+const LABEL_CHARS_MAX: usize = 64;
+/// A user's own data, as JSON text.
+const METADATA_BYTES_MAX: usize = 16 * 1024;
+
+pub(super) async fn list<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path(configuration): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
+    let numbers = operations.store().numbers(&organization, &configuration.id).await?;
+    let shown: Vec<Value> = numbers.iter().map(|number| shown(number, None)).collect();
+    Ok(Json(json!({ "phone_numbers": shown })))
+}
+
+pub(super) async fn create<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path(configuration): Path<String>,
+    mut form: Form,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
+    let country = country(&mut form);
+    let written = form.text("address", ADDRESS_CHARS_MAX);
+    let written = form.required("address", written);
+    let address = address(&mut form, &written, country);
+    let label = form.text("label", LABEL_CHARS_MAX);
+    let agent = form.id("inbound_agent_id", AgentId::parse);
+    let is_active = form.flag("is_active").unwrap_or(true);
+    let is_default_caller_id = form.flag("is_default_caller_id").unwrap_or(false);
+    let metadata = metadata(&mut form).unwrap_or_else(|| json!({}));
+    form.finish()?;
+    let Some(address) = address else {
+        return Err(ApiError::Fields(Vec::new()));
+    };
+
+    // The carrier is asked last: what can be refused here costs it nothing.
+    if let Some(agent) = &agent {
+        operations.store().find_agent(&organization, agent).await?;
+    }
+    let written = WrittenAddress::new(written);
+    if can_sync(operations.as_ref(), &configuration) {
+        match operations.validate_number(&configuration, &written).await {
+            Ok(Ownership::Owned | Ownership::NotApplicable) => {}
+            Ok(Ownership::NotOwned) => {
+                let message =
+                    "the account of this configuration does not own this number; check the number and the account"
+                        .to_owned();
+                return Err(ApiError::Refused("number_not_owned", message));
+            }
+            Err(error) => return Err(lookup_failed(error)),
+        }
+    }
+    let new = NewNumber {
+        id: NumberId::generate(),
+        organization,
+        configuration: configuration.id.clone(),
+        written,
+        country: address.country().or(country),
+        address,
+        label,
+        agent,
+        is_active,
+        is_default_caller_id,
+        metadata,
+    };
+    let number = operations.store().create_number(new, operations.now()).await?;
+    let sync = if number.agent.is_some() {
+        synchronise(operations.as_ref(), &configuration, &number.written, number.is_active).await
+    } else {
+        None
+    };
+    Ok((StatusCode::CREATED, Json(shown(&number, sync.as_ref()))))
+}
+
+pub(super) async fn read<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((configuration, number)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (_, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
+    Ok(Json(shown(&number, None)))
+}
+
+pub(super) async fn update<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((configuration, number)): Path<(String, String)>,
+    mut form: Form,
+) -> Result<Json<Value>, ApiError> {
+    let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
+    if let Some(written) = form.value("address")
+        && written.as_str() != Some(number.written.expose())
+    {
+        form.problem("address", "cannot be changed; add another number and remove this one");
+    }
+    let clear_agent = form.flag("clear_inbound_agent").unwrap_or(false);
+    let agent = form.id("inbound_agent_id", AgentId::parse);
+    if clear_agent && agent.is_some() {
+        form.problem(
+            "clear_inbound_agent",
+            "contradicts inbound_agent_id; send one of the two",
+        );
+    }
+    let change = NumberChange {
+        label: form.text("label", LABEL_CHARS_MAX).map(Some),
+        agent: if clear_agent { Some(None) } else { agent.map(Some) },
+        is_active: form.flag("is_active"),
+        country: country(&mut form).map(Some),
+        metadata: metadata(&mut form),
+    };
+    form.finish()?;
+    let number = operations
+        .store()
+        .update_number(&organization, &configuration.id, &number.id, change, operations.now())
+        .await?;
+    let attach = number.agent.is_some() && number.is_active;
+    let sync = synchronise(operations.as_ref(), &configuration, &number.written, attach).await;
+    Ok(Json(shown(&number, sync.as_ref())))
+}
+
+pub(super) async fn delete<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((configuration, number)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
+    // While the carrier still sends calls here, the number must not vanish: its owner could not see why they are refused.
+    let sync = synchronise(operations.as_ref(), &configuration, &number.written, false).await;
+    let shown = sync.as_ref().map(Sync::shown);
+    if let Some(error) = sync.and_then(|sync| sync.failed) {
+        return Err(lookup_failed(error));
+    }
+    operations
+        .store()
+        .delete_number(&organization, &configuration.id, &number.id)
+        .await?;
+    Ok(Json(
+        json!({ "message": "the phone number was deleted", "provider_sync": shown }),
+    ))
+}
+
+pub(super) async fn set_default<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((configuration, number)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (configuration, number) = (configurations::parse_id(&configuration)?, parse_id(&number)?);
+    let number = operations
+        .store()
+        .set_default_caller(&organization, &configuration, &number, operations.now())
+        .await?;
+    Ok(Json(shown(&number, None)))
+}
+
+fn parse_id(text: &str) -> Result<NumberId, ApiError> {
+    NumberId::parse(text).map_err(|_| ApiError::NotFound("phone number"))
+}
+
+async fn find<O: Operations>(
+    operations: &O,
+    organization: &OrganizationId,
+    configuration: &str,
+    number: &str,
+) -> Result<(Configuration, PhoneNumber), ApiError> {
+    let configuration = configurations::find(operations, organization, configuration).await?;
+    let number = operations
+        .store()
+        .find_number(organization, &configuration.id, &parse_id(number)?)
+        .await?;
+    Ok((configuration, number))
+}
+
+fn country(form: &mut Form) -> Option<Country> {
+    let text = form.text("country_code", 2)?;
+    let country = Country::parse(&text).ok();
+    if country.is_none() {
+        form.problem("country_code", "must be two letters of ISO 3166 such as US");
+    }
+    country
+}
+
+/// Normalises an address that was entered. A number that could be of any country is refused, instead of guessing one.
+fn address(form: &mut Form, written: &str, country: Option<Country>) -> Option<Address> {
+    if written.is_empty() {
+        return None;
+    }
+    let international =
+        "must be written with + and the country's code such as +14155551234, or sent with its country_code";
+    let bare = |char: char| char.is_ascii_digit() || " -()\u{a0}".contains(char);
+    match Address::parse(written, country) {
+        Err(error) => form.problem("address", format!("cannot be: {error}")),
+        Ok(address) if address.kind() != AddressKind::Pstn => return Some(address),
+        Ok(_) if country.is_none() && written.chars().all(bare) && !written.trim().starts_with("00") => {
+            form.problem("address", international);
+        }
+        Ok(address) if address.e164().is_none() => form.problem("address", international),
+        Ok(address) => return Some(address),
+    }
+    None
+}
+
+fn metadata(form: &mut Form) -> Option<Value> {
+    let metadata = Value::Object(form.object("extra_metadata")?);
+    if metadata.to_string().len() > METADATA_BYTES_MAX {
+        form.problem(
+            "extra_metadata",
+            format!("must have at most {METADATA_BYTES_MAX} bytes as JSON"),
+        );
+    }
+    Some(metadata)
+}
+
+fn can_sync<O: Operations>(operations: &O, configuration: &Configuration) -> bool {
+    operations
+        .provider(&configuration.provider)
+        .is_some_and(|provider| provider.can(Ability::Numbers))
+}
+
+/// What came of pointing a number at this gateway or away from it.
+struct Sync {
+    message: Option<String>,
+    failed: Option<OperationError>,
+}
+
+impl Sync {
+    fn shown(&self) -> Value {
+        json!({ "ok": self.failed.is_none(), "message": self.message })
+    }
+}
+
+/// None when the provider has no say in it.
+async fn synchronise<O: Operations>(
+    operations: &O,
+    configuration: &Configuration,
+    written: &WrittenAddress,
+    attach: bool,
+) -> Option<Sync> {
+    if !can_sync(operations, configuration) {
+        return None;
+    }
+    Some(
+        match operations.configure_inbound(configuration, written, attach).await {
+            Ok(Synchronisation::Done | Synchronisation::Unchanged) => Sync {
+                message: None,
+                failed: None,
+            },
+            Ok(Synchronisation::LeftAlone(why)) => Sync {
+                message: Some(why),
+                failed: None,
+            },
+            Err(error) => {
+                tracing::warn!(%error, attach, configuration = %configuration.id, "a number could not be synchronised with its carrier");
+                let message = match &error {
+                    OperationError::Failed(failure) => failure.message.clone(),
+                    _ => "the carrier could not be asked; save the number again later".to_owned(),
+                };
+                Sync {
+                    message: Some(message),
+                    failed: Some(error),
+                }
+            }
+        },
+    )
+}
+
+/// A carrier that cannot be asked is the carrier's trouble (502), except for what was wrong with the question.
+fn lookup_failed(error: OperationError) -> ApiError {
+    match error {
+        OperationError::Failed(mut failure) if !matches!(failure.kind, FailureKind::Request) => {
+            failure.kind = FailureKind::Carrier;
+            ApiError::Operation(OperationError::Failed(failure))
+        }
+        error => ApiError::Operation(error),
+    }
+}
+
+fn shown(number: &PhoneNumber, sync: Option<&Sync>) -> Value {
+    json!({
+        "id": number.id,
+        "telephony_configuration_id": number.configuration,
+        "address": number.written.expose(),
+        "address_normalized": number.address.expose(),
+        "address_type": number.address.kind().as_str(),
+        "country_code": number.country.map(|country| country.as_str().to_owned()),
+        "label": number.label,
+        "inbound_agent_id": number.agent,
+        "is_active": number.is_active,
+        "is_default_caller_id": number.is_default_caller_id,
+        "extra_metadata": number.metadata,
+        "created_at": timestamp::rfc3339(number.created_at),
+        "updated_at": timestamp::rfc3339(number.updated_at),
+        "provider_sync": sync.map(Sync::shown),
+    })
+}

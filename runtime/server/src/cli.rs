@@ -1,0 +1,142 @@
+//! The command line: what it takes, and which part answers.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its terminal")]
+
+mod demo;
+mod organization;
+mod provider;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::Flags;
+
+/// A telephony gateway between carriers and voice agents that does not have to trust its carriers' integrations.
+///
+/// Point a carrier's webhook at it, tell it where your voice agent listens, and calls work. Every carrier is a sandboxed
+/// WebAssembly component; `strowger demo` plays a whole call to see it at work.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    /// What to log, for example `info` or `strowger_server=debug`
+    #[arg(long, global = true, env = "STROWGER_LOG", value_name = "FILTER", hide_env_values = true)]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Serve(SettingsArgs),
+    /// Play a whole call on this machine: carrier, gateway and agent, with a summary, a recording and a picture
+    Demo(demo::DemoArgs),
+    /// Organisations and their API keys
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Look at provider components, and try them
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum OrgCommand {
+    /// Create an organisation and print its first API key, once
+    Create {
+        /// Its name, unique
+        name: String,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
+
+/// Settings. Each may also stand in the environment (STROWGER_ and its name in capitals) or in strowger.toml
+#[derive(Debug, Args)]
+struct SettingsArgs {
+    /// Settings file [default: strowger.toml in the data directory]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder for the database, keys, recordings and caches
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The https URL under which carriers reach this server
+    #[arg(long, value_name = "URL")]
+    public_base_url: Option<String>,
+    /// Database URL [default: SQLite in the data directory]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Folder with provider components; may be repeated
+    #[arg(long, value_name = "DIR")]
+    providers: Vec<String>,
+    /// Network that is not public and may be reached all the same, such as 10.1.0.0/16; may be repeated
+    #[arg(long = "allow-network", value_name = "CIDR")]
+    allow_networks: Vec<String>,
+    /// Send what is meant for a host elsewhere: HOST=URL; may be repeated
+    #[arg(long = "egress-route", value_name = "HOST=URL")]
+    egress_routes: Vec<String>,
+    /// Calls at once
+    #[arg(long, value_name = "N")]
+    calls_max: Option<u32>,
+    /// Seconds that calls may go on after a request to stop
+    #[arg(long, value_name = "SECONDS")]
+    shutdown_grace_s: Option<u64>,
+}
+
+impl SettingsArgs {
+    fn flags(self) -> Flags {
+        let list = |flags: Flags, name: &str, values: Vec<String>| if values.is_empty() { flags } else { flags.set_all(name, values) };
+        let flags = Flags::default()
+            .config(self.config)
+            .set("data_dir", self.data_dir)
+            .set("listen", self.listen)
+            .set("public_base_url", self.public_base_url)
+            .set("database_url", self.database_url)
+            .set("calls_max", self.calls_max)
+            .set("shutdown_grace_s", self.shutdown_grace_s);
+        let flags = list(flags, "providers", self.providers);
+        let flags = list(flags, "allow_networks", self.allow_networks);
+        list(flags, "egress_routes", self.egress_routes)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let default = match &cli.command {
+        Command::Serve(_) => "info",
+        // These talk to a person, who wants their answer and not their log.
+        Command::Demo(_) | Command::Org(_) | Command::Provider(_) => "error",
+    };
+    let filter = cli.log.as_deref().unwrap_or(default);
+    let filter = match EnvFilter::try_new(filter) {
+        Ok(filter) => filter,
+        Err(error) => {
+            eprintln!("--log: `{filter}` is not a filter ({error}); write for example info, or strowger_server=debug");
+            return ExitCode::from(2);
+        }
+    };
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match cli.command {
+        Command::Serve(settings) => with_runtime(serve::run(settings.flags())),
+        Command::Demo(args) => with_runtime(demo::run(args)),
+        Command::Org(OrgCommand::Create { name, settings }) => with_runtime(organization::create(name, settings.flags())),
+        Command::Provider(command) => provider::run(command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("strowger: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,43 @@
+//! `strowger serve`.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::gateway::Gateway;
+use crate::settings::{Flags, Settings};
+
+/// Runs until it is told to stop, then lets calls finish.
+pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&flags)?;
+    if settings.providers.is_empty() {
+        anyhow::bail!("no folder of provider components is set: name one with --providers DIR");
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    eprintln!("Loading providers …");
+    let gateway = Gateway::start(settings).await?;
+    for error in &gateway.skipped {
+        eprintln!("Passed over: {error}");
+    }
+    for provider in gateway.exchange().registry().providers() {
+        let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
+        eprintln!("  {} {} ({})", provider.name(), provider.spec().version, abilities.join(", "));
+    }
+    eprintln!("Listening on {}", gateway.address());
+    eprintln!("Carriers post inbound calls to {}", gateway.exchange().inbound_url());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    let live = gateway.exchange().live_calls();
+    if live > 0 {
+        eprintln!("Stopping: no new calls; {live} may finish …");
+    }
+    let ended = gateway.stop().await;
+    if ended > 0 {
+        eprintln!("{ended} calls had to be ended.");
+    }
+    eprintln!("Stopped.");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,295 @@
+//! The exchange: connects calls. It holds what calls share and knows the calls that are live.
+//!
+//! Webhooks, the API and the command line come here; each call then lives in a session of its own. Nothing here knows a
+//! carrier: what is particular to one is asked of its component.
+
+mod callback;
+mod context;
+mod inbound;
+mod operations;
+mod outbound;
+mod verify;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use serde_json::json;
+use strowger_call::{CallId, Event, Limits};
+use strowger_host::operation::MediaAddress;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+pub use self::context::{CallContext, CarrierError};
+use crate::agent::{AgentLimits, CheckedDial};
+use crate::clock::Clock;
+use crate::egress::Egress;
+use crate::perform::Performer;
+use crate::recording::RecordingWriter;
+use crate::registry::Registry;
+use crate::session::SessionHandle;
+use crate::store::{CallFinish, MediaToken, NotClaimable, Store, StoreError};
+
+/// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
+const MEDIA_TOKEN_TTL_MS: i64 = 5 * 60 * 1000;
+
+/// What the operator decides about calls.
+#[derive(Debug, Clone)]
+pub struct ExchangeOptions {
+    /// Where carriers reach this gateway: scheme and authority, no trailing slash.
+    pub public_base: String,
+    /// Where recordings and pictures are kept.
+    pub recordings: PathBuf,
+    /// Whether agents may have their calls recorded.
+    pub recording: bool,
+    /// Live calls at once.
+    pub calls_max: usize,
+    /// The longest call.
+    pub call_duration_max: Duration,
+    /// The patience with agents.
+    pub agent_limits: AgentLimits,
+}
+
+/// The exchange. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: ExchangeOptions,
+    store: Store,
+    registry: Registry,
+    dialler: CheckedDial,
+    performer: Performer,
+    recordings: RecordingWriter,
+    clock: Clock,
+    sessions: Mutex<HashMap<CallId, SessionHandle>>,
+    /// Held from the moment a call's row is written until its session is there, so that a webhook that is repeated at once
+    /// finds either none of them or both.
+    admission: tokio::sync::Mutex<()>,
+    draining: AtomicBool,
+    session_closed: Notify,
+}
+
+/// Why a webhook gets no answer of a provider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No provider says that it is its carrier's.
+    NotRecognised,
+    /// No provider has such a route.
+    NoSuchRoute,
+    /// The call does not exist.
+    NoSuchCall,
+    /// No proof holds.
+    NotGenuine,
+    /// Something of ours does not work right now.
+    Unavailable,
+    /// The component failed.
+    ProviderFault,
+}
+
+/// Why a media socket is not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MediaRefusal {
+    /// No live call has this token.
+    Unknown,
+    /// The token is too old, or its call has ended.
+    Expired,
+    /// The call has its socket.
+    AlreadyClaimed,
+    /// Something of ours does not work right now.
+    Unavailable,
+}
+
+/// Tells the exchange that a session is over.
+#[derive(Debug)]
+pub struct Closing {
+    exchange: Weak<Inner>,
+    call_id: CallId,
+}
+
+impl Closing {
+    /// The call's record is closed.
+    pub fn closed(self) {
+        if let Some(inner) = self.exchange.upgrade() {
+            inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.call_id);
+            inner.session_closed.notify_waiters();
+        }
+    }
+}
+
+impl Exchange {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        options: ExchangeOptions,
+        store: Store,
+        registry: Registry,
+        dialler: CheckedDial,
+        egress: Egress,
+        recordings: RecordingWriter,
+        clock: Clock,
+    ) -> Self {
+        let performer = Performer::new(egress, store.clone(), clock.clone());
+        Self {
+            inner: Arc::new(Inner {
+                options,
+                store,
+                registry,
+                dialler,
+                performer,
+                recordings,
+                clock,
+                sessions: Mutex::new(HashMap::new()),
+                admission: tokio::sync::Mutex::new(()),
+                draining: AtomicBool::new(false),
+                session_closed: Notify::new(),
+            }),
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// The providers.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    /// The clocks.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Where carriers reach this gateway.
+    #[must_use]
+    pub fn public_base(&self) -> &str {
+        &self.inner.options.public_base
+    }
+
+    /// The URL that a carrier posts inbound calls to.
+    #[must_use]
+    pub fn inbound_url(&self) -> String {
+        format!("{}/api/v1/telephony/inbound/run", self.public_base())
+    }
+
+    /// How many calls are live.
+    #[must_use]
+    pub fn live_calls(&self) -> usize {
+        self.sessions().len()
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, SessionHandle>> {
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session(&self, call: &CallId) -> Option<SessionHandle> {
+        self.sessions().get(call).cloned()
+    }
+
+    fn closing(&self, call: &CallId) -> Closing {
+        Closing { exchange: Arc::downgrade(&self.inner), call_id: call.clone() }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { call_duration_max: self.inner.options.call_duration_max, ..Limits::default() }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::Acquire)
+    }
+
+    fn media_address(&self, token: &MediaToken) -> MediaAddress {
+        let base = match self.public_base().split_once("://") {
+            Some(("http", rest)) => format!("ws://{rest}"),
+            Some((_, rest)) => format!("wss://{rest}"),
+            None => self.public_base().to_owned(),
+        };
+        let base_url = format!("{base}/api/v1/telephony/ws");
+        MediaAddress { url: format!("{base_url}/{}", token.expose()), base_url, token: token.expose().to_owned() }
+    }
+
+    /// Claims the media socket of a call: the first who presents the token gets it.
+    ///
+    /// # Errors
+    /// When there is no call, or not any more, or another socket was first.
+    pub async fn claim_media(&self, token: &str) -> Result<SessionHandle, MediaRefusal> {
+        let call = match self.inner.store.claim_media(&MediaToken::new(token), self.inner.clock.unix_ms()).await {
+            Ok(call) => call,
+            Err(NotClaimable::Unknown) => return Err(MediaRefusal::Unknown),
+            Err(NotClaimable::Expired | NotClaimable::Ended) => return Err(MediaRefusal::Expired),
+            Err(NotClaimable::AlreadyClaimed) => {
+                tracing::warn!("a second media socket was refused");
+                return Err(MediaRefusal::AlreadyClaimed);
+            }
+            Err(NotClaimable::Store(error)) => {
+                tracing::error!(%error, "cannot claim a media socket");
+                return Err(MediaRefusal::Unavailable);
+            }
+        };
+        self.session(&call.id).ok_or(MediaRefusal::Expired)
+    }
+
+    /// Asks a live call to end. `false` when it is not live.
+    pub async fn hang_up(&self, call: &CallId) -> bool {
+        match self.session(call) {
+            Some(session) => session.event(Event::HangUpRequested { by: strowger_call::Requester::Api }).await,
+            None => false,
+        }
+    }
+
+    /// Closes the records of calls that an earlier process left open. Their sockets are gone with it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn close_abandoned_calls(&self) -> Result<usize, StoreError> {
+        let abandoned = self.inner.store.unfinished_calls().await?;
+        for call in &abandoned {
+            let now = self.inner.clock.unix_ms();
+            let duration_ms = call.answered_at.map_or(0, |at| u64::try_from(now - at).unwrap_or(0));
+            let outcome = json!({ "status": "failed", "reason": "shutdown", "detail": "the gateway stopped while the call was live" });
+            let finish = CallFinish { outcome, answered_at: call.answered_at, ended_at: now, duration_ms };
+            self.inner.store.finish_call(&call.id, &finish).await?;
+        }
+        Ok(abandoned.len())
+    }
+
+    /// Lets calls finish: new ones are refused from now on, live ones may go on for `grace`, and are then ended. Returns how
+    /// many had to be.
+    pub async fn drain(&self, grace: Duration) -> usize {
+        self.inner.draining.store(true, Ordering::Release);
+        if timeout(grace, self.until_empty()).await.is_ok() {
+            return 0;
+        }
+        let left: Vec<SessionHandle> = self.sessions().values().cloned().collect();
+        for session in &left {
+            session.event(Event::ShutdownRequested).await;
+        }
+        // Hanging up takes a request to the carrier and its last word a little longer.
+        if timeout(Duration::from_secs(30), self.until_empty()).await.is_err() {
+            tracing::warn!(calls = self.live_calls(), "calls did not end in time");
+        }
+        left.len()
+    }
+
+    async fn until_empty(&self) {
+        loop {
+            let closed = self.inner.session_closed.notified();
+            tokio::pin!(closed);
+            closed.as_mut().enable();
+            if self.sessions().is_empty() {
+                return;
+            }
+            closed.await;
+        }
+    }
+}

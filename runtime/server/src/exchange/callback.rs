@@ -1,0 +1,266 @@
+//! Something happened to a call: find it, verify the webhook under its configuration, and tell its session.
+
+use serde_json::json;
+use strowger_call::{AnsweredBy, CallId, CallStatus, Event, ProviderCallId};
+use strowger_host::operation::{self, CallEvent, Moment, answered_by_name};
+use strowger_host::spec::RoutePurpose;
+use strowger_host::{Credentials, Provider, RejectionReason, Response, Webhook};
+use tokio::time::Instant;
+
+use super::{Exchange, Refused};
+use crate::perform::PerformError;
+use crate::session::{SessionHandle, SessionMessage};
+use crate::store::{CallRecord, NewEvent, Scope};
+
+/// What a webhook about a call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// An outbound call was answered.
+    Answer,
+    /// Something happened.
+    Event,
+}
+
+impl Exchange {
+    /// A webhook at a provider's own route.
+    ///
+    /// # Errors
+    /// When there is no such route or call, or the webhook is not genuine.
+    pub async fn callback(&self, provider: &str, path: &str, webhook: Webhook) -> Result<Response, Refused> {
+        let began = Instant::now();
+        let provider = self.inner.registry.get(provider).ok_or(Refused::NoSuchRoute)?;
+        let (name, purpose, id) = find_route(&provider, &webhook.method, path).ok_or(Refused::NoSuchRoute)?;
+        let Some(id) = id else {
+            // A route that does not name its call: the webhook itself does.
+            return self.inbound(webhook).await;
+        };
+        let call = match self.inner.store.call_by_id(&id).await {
+            Ok(Some(call)) if call.provider == provider.name() => call,
+            Ok(_) => return Err(Refused::NoSuchCall),
+            Err(error) => {
+                tracing::error!(%error, "cannot look a call up");
+                return Err(Refused::Unavailable);
+            }
+        };
+        let told = match purpose {
+            RoutePurpose::Answer => Told::Answer,
+            RoutePurpose::Callback => Told::Event,
+        };
+        self.tell_call(&provider, call, &name, told, webhook, began).await
+    }
+
+    pub(super) async fn tell_call(
+        &self,
+        provider: &Provider,
+        call: CallRecord,
+        route: &str,
+        told: Told,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
+        let session = self.session(&call.id);
+        // A live call keeps its version; what comes after its end is read by the version of today.
+        let provider = &session.as_ref().map_or(provider, |session| &session.provider).clone();
+        let Some(configuration) = &call.configuration else { return Err(Refused::NoSuchCall) };
+        let configuration = match self.inner.store.find_configuration(&call.organization, configuration).await {
+            Ok(configuration) => configuration,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the configuration of a call");
+                return Err(Refused::Unavailable);
+            }
+        };
+        let credentials = Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
+            tracing::error!(?problems, "a stored configuration does not fit its provider any more; save it again");
+            Refused::Unavailable
+        })?;
+        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
+        self.verify(provider, &credentials, &scope, &webhook).await?;
+
+        self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id).await;
+        match (told, session) {
+            (Told::Answer, Some(session)) => {
+                if session.answer.borrow().is_some() {
+                    return self.answer_again(provider, &call.id).await;
+                }
+                self.answer(session, webhook, began).await
+            }
+            (Told::Answer, None) => {
+                tracing::warn!("a call was answered that has ended here");
+                Ok(provider.rejection(RejectionReason::Unavailable).clone())
+            }
+            (Told::Event, session) => {
+                let guest = self.guest_call(provider, &call);
+                let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
+                let operation = provider.handle_callback(&credentials, route.to_owned(), guest, webhook, moment);
+                let outcome = self.inner.performer.run(operation, &scope).await.map_err(|error| {
+                    tracing::error!(%error, route, "a callback could not be read");
+                    match error {
+                        PerformError::Store(_) | PerformError::Abandoned => Refused::Unavailable,
+                        PerformError::Failed(_) | PerformError::Invoke(_) => Refused::ProviderFault,
+                    }
+                })?;
+                self.apply(session.as_ref(), &call.id, outcome.events).await;
+                if let Some(session) = &session {
+                    let name = route.to_owned();
+                    drop(session.mailbox.send(SessionMessage::Webhook { name, latency: began.elapsed() }).await);
+                }
+                Ok(outcome.response)
+            }
+        }
+    }
+
+    /// The call as the component sees it, from its row.
+    fn guest_call(&self, provider: &Provider, call: &CallRecord) -> operation::Call {
+        let base = format!("{}/api/v1/telephony/{}", self.public_base(), provider.name());
+        operation::Call {
+            id: call.id.as_str().to_owned(),
+            provider_call_id: call.provider_call_id.as_ref().map(|id| id.expose().to_owned()),
+            direction: match call.direction {
+                strowger_call::Direction::Inbound => operation::Direction::Inbound,
+                strowger_call::Direction::Outbound => operation::Direction::Outbound,
+            },
+            caller: call.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
+            callee: call.callee.expose().to_owned(),
+            routes: provider
+                .spec()
+                .routes
+                .iter()
+                .filter(|route| route.names_call())
+                .map(|route| operation::RouteUrl { name: route.name.clone(), url: route.url(&base, call.id.as_str()) })
+                .collect(),
+            attachment: call.attachment.as_ref().map(serde_json::Value::to_string),
+        }
+    }
+
+    /// Looks for a detection verdict. It must not stop what the webhook is really about.
+    async fn detect(
+        &self,
+        provider: &Provider,
+        credentials: &Credentials,
+        webhook: &Webhook,
+        session: Option<&SessionHandle>,
+        call: &CallId,
+    ) {
+        if !provider.can(strowger_host::Ability::Detection) {
+            return;
+        }
+        let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
+        let (guest, credentials, webhook) = (provider.clone(), credentials.clone(), webhook.clone());
+        let result = self
+            .inner
+            .performer
+            .invoke(move || guest.detection_result(&credentials, &webhook, &moment).map_err(PerformError::from))
+            .await;
+        match result {
+            Ok(None) => {}
+            Ok(Some(by)) => {
+                if let Err(error) = self.inner.store.set_answered_by(call, answered_by_name(by)).await {
+                    tracing::error!(%error, "who answered could not be written down");
+                }
+                if let Some(session) = session {
+                    session.event(Event::AnsweredBy { by: answered_by(by) }).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "the detection verdict could not be read"),
+        }
+    }
+
+    /// Tells the call, and the store where it keeps what was told.
+    pub(super) async fn apply(&self, session: Option<&SessionHandle>, call: &CallId, events: Vec<CallEvent>) {
+        for event in events {
+            let stored = match &event {
+                CallEvent::Status { .. } => Ok(()),
+                CallEvent::Identified(id) => match ProviderCallId::new(id.clone()) {
+                    Ok(id) => self.inner.store.set_provider_call_id(call, &id).await,
+                    Err(_) => continue,
+                },
+                CallEvent::Attach(attachment) => self.inner.store.set_attachment(call, attachment).await,
+            };
+            if let Err(error) = stored {
+                tracing::error!(%error, "what a callback told could not be written down");
+            }
+            let delivered = match (session, event) {
+                (Some(session), CallEvent::Attach(attachment)) => {
+                    session.mailbox.send(SessionMessage::Attach(attachment)).await.is_ok()
+                }
+                (Some(session), event) => match to_event(event) {
+                    Some(event) => session.event(event).await,
+                    None => true,
+                },
+                (None, event) => {
+                    self.keep_late(call, event).await;
+                    true
+                }
+            };
+            if !delivered {
+                tracing::debug!("the call ended meanwhile");
+            }
+        }
+    }
+
+    /// The record of a call that has ended keeps what comes late, and nothing else changes.
+    async fn keep_late(&self, call: &CallId, event: CallEvent) {
+        let Some(event) = to_event(event) else { return };
+        let detail = serde_json::to_value(&event).unwrap_or_default();
+        let kind = detail.get("type").and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned();
+        // Carriers repeat themselves; the record says it once.
+        let dedupe_key = Some(format!("late:{detail}"));
+        let event = NewEvent { at: self.inner.clock.unix_ms(), kind, detail: json!({ "event": detail, "late": true }), dedupe_key };
+        if let Err(error) = self.inner.store.append_events(call, &[event]).await {
+            tracing::error!(%error, "a late event could not be written down");
+        }
+    }
+}
+
+/// The route of this method and path, and the call that the path names.
+fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, RoutePurpose, Option<CallId>)> {
+    provider.spec().routes.iter().filter(|route| route.method == method).find_map(|route| {
+        let (pattern, given): (Vec<&str>, Vec<&str>) = (route.path.split('/').collect(), path.split('/').collect());
+        if pattern.len() != given.len() {
+            return None;
+        }
+        let mut call = None;
+        for (pattern, given) in pattern.into_iter().zip(given) {
+            if pattern == "{call}" {
+                call = Some(CallId::parse(given).ok()?);
+            } else if pattern != given {
+                return None;
+            }
+        }
+        Some((route.name.clone(), route.purpose, call))
+    })
+}
+
+fn to_event(event: CallEvent) -> Option<Event> {
+    match event {
+        CallEvent::Status { status: reported, duration_ms, cause } => {
+            Some(Event::Status { status: status(reported), duration_ms, cause })
+        }
+        CallEvent::Identified(id) => ProviderCallId::new(id).ok().map(|provider_call_id| Event::Identified { provider_call_id }),
+        CallEvent::Attach(_) => None,
+    }
+}
+
+pub(super) fn status(status: operation::CallStatus) -> CallStatus {
+    match status {
+        operation::CallStatus::Initiated => CallStatus::Initiated,
+        operation::CallStatus::Ringing => CallStatus::Ringing,
+        operation::CallStatus::InProgress => CallStatus::InProgress,
+        operation::CallStatus::Completed => CallStatus::Completed,
+        operation::CallStatus::Failed => CallStatus::Failed,
+        operation::CallStatus::Busy => CallStatus::Busy,
+        operation::CallStatus::NoAnswer => CallStatus::NoAnswer,
+        operation::CallStatus::Canceled => CallStatus::Canceled,
+    }
+}
+
+fn answered_by(by: operation::AnsweredBy) -> AnsweredBy {
+    match by {
+        operation::AnsweredBy::Human => AnsweredBy::Human,
+        operation::AnsweredBy::MachineStart | operation::AnsweredBy::MachineEndOther => AnsweredBy::Machine,
+        operation::AnsweredBy::MachineEndBeep => AnsweredBy::MachineBeep,
+        operation::AnsweredBy::MachineEndSilence => AnsweredBy::MachineSilence,
+        operation::AnsweredBy::Fax => AnsweredBy::Fax,
+        operation::AnsweredBy::Unknown => AnsweredBy::Unknown,
+    }
+}

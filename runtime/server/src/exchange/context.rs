@@ -1,0 +1,249 @@
+//! What a call is, for as long as it lives: whose, over what, to whom. It does not change.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use strowger_call::timeline::Timeline;
+use strowger_call::{CallId, Cost, Direction, Outcome, ProviderCallId, Summary};
+use strowger_host::operation::{self, MediaAddress, RouteUrl};
+use strowger_host::{Ability, Credentials, Moment, Provider};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
+use crate::clock::Clock;
+use crate::perform::{PerformError, Performer};
+use crate::recording::RecordingWriter;
+use crate::store::{CallFinish, NewEvent, Scope, Store};
+
+/// Entries of a call's record that wait for the store: as many as a call may have.
+const EVENTS_LENGTH: usize = 2_100;
+/// Entries that are written at once.
+const EVENTS_BATCH: usize = 64;
+
+/// Why the carrier could not be asked.
+#[derive(Debug, Error)]
+pub enum CarrierError {
+    /// The operation failed.
+    #[error(transparent)]
+    Perform(#[from] PerformError),
+    /// The component cannot do that.
+    #[error("the provider cannot do that")]
+    Unsupported,
+}
+
+impl CarrierError {
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Perform(error) if error.is_retryable())
+    }
+
+    /// A short code for records.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::Perform(error) => error.code(),
+            Self::Unsupported => "unsupported".to_owned(),
+        }
+    }
+}
+
+/// The fixed facts of a call, and what it may use.
+pub struct CallContext {
+    /// Our name of the call.
+    pub call_id: CallId,
+    /// Who called whom.
+    pub direction: Direction,
+    /// The version that the call keeps.
+    pub provider: Provider,
+    /// The configuration's.
+    pub credentials: Credentials,
+    /// What the provider's keys belong to.
+    pub scope: Scope,
+    /// Exposed: a number or a SIP address.
+    pub caller: String,
+    /// Exposed: a number or a SIP address.
+    pub callee: String,
+    /// The carrier's name of the call, if known at the beginning.
+    pub provider_call_id: Option<ProviderCallId>,
+    /// What the provider had attached at the beginning.
+    pub attachment: Option<Value>,
+    /// Where the media socket is opened.
+    pub media: MediaAddress,
+    /// Where this provider's routes begin.
+    pub callback_base: String,
+    /// Who takes the call.
+    pub agent: AgentSpec,
+    /// The patience with it.
+    pub agent_limits: AgentLimits,
+    /// How it is reached.
+    pub dialler: CheckedDial,
+    /// Where recordings are written.
+    pub recordings: RecordingWriter,
+    /// The folder for this gateway's recordings and pictures.
+    pub folder: PathBuf,
+    /// Whether this call is recorded.
+    pub record: bool,
+    /// The clocks.
+    pub clock: Clock,
+    pub(super) performer: Performer,
+    pub(super) store: Store,
+    pub(super) writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallContext").field("call_id", &self.call_id).field("provider", &self.provider).finish_non_exhaustive()
+    }
+}
+
+impl CallContext {
+    /// The call as a component sees it.
+    #[must_use]
+    pub fn guest_call(&self, provider_call_id: Option<&ProviderCallId>, attachment: Option<&Value>) -> operation::Call {
+        let routes = &self.provider.spec().routes;
+        operation::Call {
+            id: self.call_id.as_str().to_owned(),
+            provider_call_id: provider_call_id.map(|id| id.expose().to_owned()),
+            direction: match self.direction {
+                Direction::Inbound => operation::Direction::Inbound,
+                Direction::Outbound => operation::Direction::Outbound,
+            },
+            caller: self.caller.clone(),
+            callee: self.callee.clone(),
+            routes: routes
+                .iter()
+                .filter(|route| route.names_call())
+                .map(|route| RouteUrl { name: route.name.clone(), url: route.url(&self.callback_base, self.call_id.as_str()) })
+                .collect(),
+            attachment: attachment.map(Value::to_string),
+        }
+    }
+
+    /// Whether the carrier can be told to end the call.
+    #[must_use]
+    pub fn can_hang_up(&self) -> bool {
+        self.provider.can(Ability::Calling)
+    }
+
+    /// This moment, for an operation.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment::at(self.clock.unix_ms_unsigned())
+    }
+
+    /// Ends the call at the carrier. `true` when it had ended.
+    ///
+    /// # Errors
+    /// When the carrier cannot or would not.
+    pub async fn hang_up(&self, call: operation::Call) -> Result<bool, CarrierError> {
+        let operation = self.provider.hang_up(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+        Ok(self.performer.run(operation, &self.scope).await?)
+    }
+
+    /// What has become of the call at the carrier.
+    ///
+    /// # Errors
+    /// As for [`Self::hang_up`].
+    pub async fn fetch_status(&self, call: operation::Call) -> Result<(strowger_call::CallStatus, Option<u64>), CarrierError> {
+        let operation = self.provider.fetch_status(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+        let (status, duration_ms) = self.performer.run(operation, &self.scope).await?;
+        Ok((super::callback::status(status), duration_ms))
+    }
+
+    /// What the call cost.
+    ///
+    /// # Errors
+    /// As for [`Self::hang_up`].
+    pub async fn fetch_cost(&self, call: operation::Call) -> Result<Option<Cost>, CarrierError> {
+        let operation = self.provider.fetch_cost(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+        let cost = self.performer.run(operation, &self.scope).await?;
+        Ok(cost.map(|cost| Cost { amount: cost.amount, currency: cost.currency }))
+    }
+
+    /// Where the recording goes, if there is one.
+    #[must_use]
+    pub fn recording_path(&self) -> Option<PathBuf> {
+        self.record.then(|| self.folder.join(format!("{}.wav", self.call_id.as_str())))
+    }
+
+    /// The queue into the call's record, emptied by a task of its own: the session never waits for the store.
+    pub(crate) fn record_events(&self) -> mpsc::Sender<NewEvent> {
+        let (events, mut queue) = mpsc::channel(EVENTS_LENGTH);
+        let (store, call_id) = (self.store.clone(), self.call_id.clone());
+        let task = async move {
+            let mut batch = Vec::new();
+            while queue.recv_many(&mut batch, EVENTS_BATCH).await > 0 {
+                if let Err(error) = store.append_events(&call_id, &batch).await {
+                    tracing::error!(%error, events = batch.len(), "call events could not be written");
+                }
+                batch.clear();
+            }
+        };
+        let task = tokio::spawn(tracing::Instrument::instrument(task, tracing::Span::current()));
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        events
+    }
+
+    /// Closes the record: what is not written yet, the picture, the recording's place, the outcome.
+    #[expect(clippy::too_many_arguments, reason = "everything that is left of a call, once")]
+    pub(crate) async fn close_record(
+        &self,
+        outcome: &Outcome,
+        summary: &Summary,
+        started_ms: i64,
+        started_us: u64,
+        recording: Option<PathBuf>,
+        timeline: &Timeline,
+        statistics: &Value,
+    ) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.await.is_err()
+        {
+            tracing::error!("the task that writes call events failed");
+        }
+        if let Err(error) = self.keep_timeline(timeline).await {
+            tracing::error!(%error, "the call's timeline could not be kept");
+        }
+        let wall = |at: strowger_call::Monotonic| {
+            started_ms + i64::try_from(at.as_micros().saturating_sub(started_us) / 1_000).unwrap_or(0)
+        };
+        let finish = CallFinish {
+            outcome: json!({
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "detail": outcome.detail,
+                "carrier_status": outcome.carrier_status,
+                "carrier_duration_ms": outcome.carrier_duration_ms,
+                "digits": summary.digits,
+                "barge_ins": summary.barge_ins,
+                "media": statistics,
+            }),
+            answered_at: outcome.answered_at.map(wall),
+            ended_at: wall(outcome.ended_at),
+            duration_ms: outcome.duration_ms,
+        };
+        let written = async {
+            if let Some(path) = &recording {
+                self.store.set_recording(&self.call_id, &path.to_string_lossy()).await?;
+            }
+            if let Some(cost) = &summary.cost {
+                self.store.set_cost(&self.call_id, &json!(cost)).await?;
+            }
+            self.store.finish_call(&self.call_id, &finish).await
+        };
+        if let Err(error) = written.await {
+            tracing::error!(%error, "the call's record could not be closed; it will be at the next start");
+        }
+    }
+
+    async fn keep_timeline(&self, timeline: &Timeline) -> std::io::Result<()> {
+        tokio::fs::create_dir_all(&self.folder).await?;
+        let text = serde_json::to_vec(timeline)?;
+        tokio::fs::write(self.folder.join(format!("{}.timeline.json", self.call_id.as_str())), text).await
+    }
+}

@@ -1,0 +1,350 @@
+//! A call comes in: recognise, find the configuration, verify, admit, answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use strowger_audio::SampleRate;
+use strowger_call::{Address, Call, CallId, Country, Direction, Event, ProviderCallId, Setup};
+use strowger_host::operation::{CallReference, InboundCall, Recognition};
+use strowger_host::{Ability, Credentials, Moment, Provider, RejectionReason, Response, Secret, Webhook};
+use tokio::time::{Instant, timeout};
+use url::Url;
+
+use super::callback::Told;
+use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
+use crate::agent::{AgentSpec, Protocol};
+use crate::perform::PerformError;
+use crate::session::{self, SessionHandle, SessionMessage};
+use crate::store::{AccountId, Agent, AgentSettings, Created, MediaToken, NewCall, Route, Scope, new_call_id};
+
+/// How long a repeated webhook waits for the answer to the first.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Exchange {
+    /// The common dispatcher: any provider's webhook.
+    ///
+    /// # Errors
+    /// When no provider has an answer to it.
+    pub async fn inbound(&self, webhook: Webhook) -> Result<Response, Refused> {
+        let began = Instant::now();
+        let (provider, recognition) = self.recognise(&webhook).await?;
+        match recognition {
+            Recognition::InboundCall(call) => self.inbound_call(provider, call, webhook, began).await,
+            Recognition::Event(reference) => self.inbound_event(&provider, &reference, webhook, began).await,
+        }
+    }
+
+    /// Where a carrier turns when the dispatcher fails: refuses politely.
+    ///
+    /// # Errors
+    /// When no provider recognises its carrier.
+    pub async fn fallback(&self, webhook: Webhook) -> Result<Response, Refused> {
+        let (provider, _) = self.recognise(&webhook).await?;
+        Ok(provider.rejection(RejectionReason::Unavailable).clone())
+    }
+
+    /// Asks the providers in the order of their names. One that fails is passed over.
+    async fn recognise(&self, webhook: &Webhook) -> Result<(Provider, Recognition), Refused> {
+        let providers = self.inner.registry.providers();
+        let webhook = webhook.clone();
+        let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
+        let found = self
+            .inner
+            .performer
+            .invoke(move || -> Result<_, PerformError> {
+                for provider in providers {
+                    match provider.recognise(&webhook, &moment) {
+                        Ok(Some(recognition)) => return Ok(Some((provider, recognition))),
+                        Ok(None) => {}
+                        Err(error) => tracing::error!(provider = provider.name(), %error, "a provider failed to look at a webhook"),
+                    }
+                }
+                Ok(None)
+            })
+            .await;
+        found.ok().flatten().ok_or(Refused::NotRecognised)
+    }
+
+    async fn inbound_event(
+        &self,
+        provider: &Provider,
+        reference: &CallReference,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
+        let id = ProviderCallId::new(reference.provider_call_id.clone()).map_err(|_| Refused::NoSuchCall)?;
+        let account = reference.account_id.as_ref().map(AccountId::new);
+        let call = match self.inner.store.call_of_account(provider.name(), account.as_ref(), &id).await {
+            Ok(Some(call)) => call,
+            Ok(None) => return Err(Refused::NoSuchCall),
+            Err(error) => {
+                tracing::error!(%error, "cannot look a call up");
+                return Err(Refused::Unavailable);
+            }
+        };
+        self.tell_call(provider, call, "inbound", Told::Event, webhook, began).await
+    }
+
+    async fn inbound_call(&self, provider: Provider, claims: InboundCall, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
+        let refuse = |reason: RejectionReason| {
+            tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
+            Ok(provider.rejection(reason).clone())
+        };
+        let country = |code: &Option<String>| code.as_deref().and_then(|code| Country::parse(code).ok());
+        let Ok(callee) = Address::parse(&claims.callee, country(&claims.callee_country)) else {
+            return refuse(RejectionReason::UnknownNumber);
+        };
+        let caller = Address::parse(&claims.caller, country(&claims.caller_country)).ok();
+        let Ok(provider_call_id) = ProviderCallId::new(claims.provider_call_id) else {
+            return refuse(RejectionReason::Unavailable);
+        };
+        let account = claims.account_id.map(AccountId::new);
+        let route = match self.inner.store.find_route(provider.name(), account.as_ref(), &callee).await {
+            Ok(Some(route)) => route,
+            Ok(None) => return refuse(RejectionReason::UnknownNumber),
+            Err(error) => {
+                tracing::error!(%error, "cannot look a number up");
+                return refuse(RejectionReason::Unavailable);
+            }
+        };
+        let credentials = match Credentials::check(provider.spec(), route.configuration.credentials.expose()) {
+            Ok(credentials) => credentials,
+            Err(problems) => {
+                tracing::error!(?problems, "a stored configuration does not fit its provider any more; save it again");
+                return refuse(RejectionReason::Unavailable);
+            }
+        };
+        let scope = Scope { configuration: route.configuration.id.clone(), provider: provider.name().to_owned() };
+        match self.verify(&provider, &credentials, &scope, &webhook).await {
+            Ok(()) => {}
+            Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
+            Err(_) => return refuse(RejectionReason::Unavailable),
+        }
+        let arrival = Arrival { provider, credentials, scope, route, provider_call_id, caller, callee, webhook, began };
+        self.admit(arrival).await
+    }
+
+    /// The webhook is genuine: from here on something happens.
+    async fn admit(&self, arrival: Arrival) -> Result<Response, Refused> {
+        let admission = self.inner.admission.lock().await;
+        let Some(agent) = arrival.route.agent.clone() else {
+            drop(admission);
+            return self.reject(arrival, RejectionReason::NoAgent).await;
+        };
+        if self.is_draining() {
+            drop(admission);
+            return self.reject(arrival, RejectionReason::Unavailable).await;
+        }
+        let token = match MediaToken::generate() {
+            Ok(token) => token,
+            Err(error) => {
+                tracing::error!(%error, "no media token");
+                return Err(Refused::Unavailable);
+            }
+        };
+        let now = self.inner.clock.unix_ms();
+        let id = new_call_id();
+        let known = self.inner.store.call_by_provider_id(&arrival.route.configuration.id, &arrival.provider_call_id).await;
+        let at_capacity = matches!(known, Ok(None)) && self.live_calls() >= self.inner.options.calls_max;
+        if at_capacity {
+            drop(admission);
+            return self.reject(arrival, RejectionReason::AtCapacity).await;
+        }
+        let new = NewCall {
+            id: id.clone(),
+            organization: arrival.route.organization.clone(),
+            configuration: arrival.route.configuration.id.clone(),
+            number: Some(arrival.route.number.id.clone()),
+            agent: Some(agent.id.clone()),
+            provider: arrival.provider.name().to_owned(),
+            provider_version: arrival.provider.digest().to_owned(),
+            provider_call_id: Some(arrival.provider_call_id.clone()),
+            caller: arrival.caller.clone(),
+            callee: arrival.callee.clone(),
+            attachment: None,
+            media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
+        };
+        let session = match self.inner.store.create_inbound_call(&new, now).await {
+            Ok(Created::Created(_)) => match self.open_session(&arrival, &agent, id, &token) {
+                Ok(session) => session,
+                Err(reason) => {
+                    drop(admission);
+                    tracing::error!(reason, "the agent of this number cannot take calls");
+                    return self.reject(arrival, RejectionReason::Unavailable).await;
+                }
+            },
+            Ok(Created::Existing(call)) => {
+                drop(admission);
+                return self.answer_again(&arrival.provider, &call.id).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the call could not be written down");
+                return Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone());
+            }
+        };
+        drop(admission);
+        self.answer(session, arrival.webhook, arrival.began).await
+    }
+
+    fn open_session(&self, arrival: &Arrival, agent: &Agent, id: CallId, token: &MediaToken) -> Result<SessionHandle, String> {
+        let context = self.context(ContextParts {
+            id,
+            direction: Direction::Inbound,
+            provider: arrival.provider.clone(),
+            credentials: arrival.credentials.clone(),
+            scope: arrival.scope.clone(),
+            caller: arrival.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
+            callee: arrival.callee.expose().to_owned(),
+            provider_call_id: Some(arrival.provider_call_id.clone()),
+            agent,
+            token,
+        })?;
+        Ok(self.start_session(context))
+    }
+
+    /// Answers a call of ours, and remembers the answer for repetitions of the webhook.
+    pub(super) async fn answer(&self, session: SessionHandle, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
+        let context = session.context.clone();
+        let call = context.guest_call(context.provider_call_id.as_ref(), context.attachment.as_ref());
+        let operation = context.provider.answer(&context.credentials, call, context.media.clone(), webhook, context.moment());
+        match self.inner.performer.run(operation, &context.scope).await {
+            Ok(outcome) => {
+                session.answered.send_replace(Some(outcome.response.clone()));
+                self.apply(Some(&session), &context.call_id, outcome.events).await;
+                session.event(Event::WebhookAnswered).await;
+                let name = "answer".to_owned();
+                drop(session.mailbox.send(SessionMessage::Webhook { name, latency: began.elapsed() }).await);
+                Ok(outcome.response)
+            }
+            Err(error) => {
+                tracing::error!(%error, "a call could not be answered");
+                session.event(Event::Rejected { reason: error.code() }).await;
+                let rejection = context.provider.rejection(RejectionReason::Unavailable).clone();
+                session.answered.send_replace(Some(rejection.clone()));
+                Ok(rejection)
+            }
+        }
+    }
+
+    /// The carrier repeats its webhook: it gets the same answer, and nothing else happens.
+    pub(super) async fn answer_again(&self, provider: &Provider, call: &CallId) -> Result<Response, Refused> {
+        let unavailable = || Ok(provider.rejection(RejectionReason::Unavailable).clone());
+        let Some(session) = self.session(call) else {
+            tracing::warn!("a webhook of a call that has ended was repeated");
+            return unavailable();
+        };
+        let mut answer = session.answer.clone();
+        let answered = timeout(ANSWER_TIMEOUT, answer.wait_for(Option::is_some)).await;
+        match answered {
+            Ok(Ok(answer)) => answer.clone().map_or_else(unavailable, Ok),
+            _ => unavailable(),
+        }
+    }
+
+    /// Refuses a call whose webhook is genuine, in the carrier's own way.
+    async fn reject(&self, arrival: Arrival, reason: RejectionReason) -> Result<Response, Refused> {
+        tracing::info!(provider = arrival.provider.name(), ?reason, "an inbound call is refused");
+        let call = strowger_host::operation::Call {
+            id: new_call_id().as_str().to_owned(),
+            provider_call_id: Some(arrival.provider_call_id.expose().to_owned()),
+            direction: strowger_host::operation::Direction::Inbound,
+            caller: arrival.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
+            callee: arrival.callee.expose().to_owned(),
+            routes: Vec::new(),
+            attachment: None,
+        };
+        let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
+        let operation = arrival.provider.reject_call(&arrival.credentials, call, reason, moment);
+        match self.inner.performer.run(operation, &arrival.scope).await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                tracing::error!(%error, "a call could not be refused in the carrier's own way");
+                Ok(arrival.provider.rejection(reason).clone())
+            }
+        }
+    }
+
+    pub(super) fn start_session(&self, context: CallContext) -> SessionHandle {
+        let setup = Setup {
+            call_id: context.call_id.clone(),
+            provider_call_id: context.provider_call_id.clone(),
+            fetch_cost: context.provider.can(Ability::Calling),
+            limits: self.limits(),
+        };
+        let now = strowger_call::Monotonic::from_micros(self.inner.clock.host_us());
+        let call = match context.direction {
+            Direction::Inbound => Call::inbound(setup, now),
+            Direction::Outbound => Call::outbound(setup, now),
+        };
+        let id = context.call_id.clone();
+        // The map's lock is held until the session is in it: one that ends at once must find itself there.
+        let mut sessions = self.sessions();
+        let session = session::spawn(Arc::new(context), call, self.closing(&id));
+        sessions.insert(id, session.clone());
+        session
+    }
+
+    pub(super) fn context(&self, parts: ContextParts<'_>) -> Result<CallContext, String> {
+        let agent = agent_spec(&parts.agent.settings)?;
+        Ok(CallContext {
+            call_id: parts.id,
+            direction: parts.direction,
+            callback_base: format!("{}/api/v1/telephony/{}", self.public_base(), parts.provider.name()),
+            provider: parts.provider,
+            credentials: parts.credentials,
+            scope: parts.scope,
+            caller: parts.caller,
+            callee: parts.callee,
+            provider_call_id: parts.provider_call_id,
+            attachment: None,
+            media: self.media_address(parts.token),
+            agent,
+            agent_limits: self.inner.options.agent_limits.clone(),
+            dialler: self.inner.dialler.clone(),
+            recordings: self.inner.recordings.clone(),
+            folder: self.inner.options.recordings.clone(),
+            record: self.inner.options.recording && parts.agent.settings.record,
+            clock: self.inner.clock.clone(),
+            performer: self.inner.performer.clone(),
+            store: self.inner.store.clone(),
+            writer: Mutex::new(None),
+        })
+    }
+}
+
+/// An agent as it is stored, as its leg needs it.
+fn agent_spec(settings: &AgentSettings) -> Result<AgentSpec, String> {
+    let protocol: Protocol = settings.protocol.as_str().parse().map_err(|error| format!("its protocol is {error}"))?;
+    let url = settings.url.as_deref().map(Url::parse).transpose().map_err(|error| format!("its URL is not one: {error}"))?;
+    let sample_rate = SampleRate::try_from(settings.sample_rate_hz).map_err(|error| error.to_string())?;
+    let headers = settings.headers.expose().iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
+    let parameters = settings.parameters.as_object().cloned().unwrap_or_default();
+    Ok(AgentSpec { protocol, url, sample_rate, headers, parameters })
+}
+
+/// A genuine inbound call on its way in.
+struct Arrival {
+    provider: Provider,
+    credentials: Credentials,
+    scope: Scope,
+    route: Route,
+    provider_call_id: ProviderCallId,
+    caller: Option<Address>,
+    callee: Address,
+    webhook: Webhook,
+    began: Instant,
+}
+
+/// What a call's context is made of.
+pub(super) struct ContextParts<'a> {
+    pub(super) id: CallId,
+    pub(super) direction: Direction,
+    pub(super) provider: Provider,
+    pub(super) credentials: Credentials,
+    pub(super) scope: Scope,
+    pub(super) caller: String,
+    pub(super) callee: String,
+    pub(super) provider_call_id: Option<ProviderCallId>,
+    pub(super) agent: &'a Agent,
+    pub(super) token: &'a MediaToken,
+}

@@ -1,0 +1,130 @@
+//! What the REST API asks of the exchange.
+
+use std::path::PathBuf;
+
+use strowger_call::timeline::Timeline;
+use strowger_host::operation::{Moment, Ownership, Provisioning, Synchronisation};
+use strowger_host::{Credentials, InvokeError, Operation, Provider};
+
+use super::Exchange;
+use crate::api::{CallRequest, OperationError, Operations, ProviderView};
+use crate::perform::PerformError;
+use crate::store::{CallRecord, Configuration, Scope, Store, UnixMs, WrittenAddress};
+
+impl From<PerformError> for OperationError {
+    fn from(error: PerformError) -> Self {
+        let code = error.code();
+        match error {
+            PerformError::Failed(failure) => Self::Failed(failure),
+            PerformError::Invoke(InvokeError::Configuration(problems)) => Self::Fields(problems),
+            PerformError::Invoke(InvokeError::Guest(fault)) => {
+                tracing::error!(%fault, "a provider failed");
+                Self::ProviderFault { code }
+            }
+            PerformError::Invoke(InvokeError::Host(fault)) => Self::Internal(fault.to_string()),
+            PerformError::Store(error) => Self::Store(error),
+            PerformError::Abandoned => Self::Internal("the operation was abandoned".to_owned()),
+        }
+    }
+}
+
+/// The credentials of a stored configuration, checked against the spec of today.
+pub(super) fn credentials(provider: &Provider, configuration: &Configuration) -> Result<Credentials, OperationError> {
+    Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(OperationError::Fields)
+}
+
+fn view(provider: &Provider) -> ProviderView {
+    ProviderView { spec: provider.spec().clone(), abilities: provider.abilities().to_vec(), digest: provider.digest().to_owned() }
+}
+
+impl Exchange {
+    pub(super) fn moment(&self) -> Moment {
+        Moment::at(self.inner.clock.unix_ms_unsigned())
+    }
+
+    /// Runs an operation of a configuration's provider.
+    async fn ask<T: Send + 'static>(
+        &self,
+        configuration: &Configuration,
+        begin: impl FnOnce(&Provider, &Credentials) -> Result<Operation<T>, InvokeError> + Send,
+    ) -> Result<T, OperationError> {
+        let provider = self.inner.registry.get(&configuration.provider).ok_or(OperationError::ProviderMissing)?;
+        let credentials = credentials(&provider, configuration)?;
+        let operation = begin(&provider, &credentials).map_err(PerformError::Invoke)?;
+        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
+        Ok(self.inner.performer.run(operation, &scope).await?)
+    }
+}
+
+impl Operations for Exchange {
+    fn store(&self) -> &Store {
+        Self::store(self)
+    }
+
+    fn now(&self) -> UnixMs {
+        self.inner.clock.unix_ms()
+    }
+
+    fn providers(&self) -> Vec<ProviderView> {
+        self.inner.registry.providers().iter().map(view).collect()
+    }
+
+    fn provider(&self, name: &str) -> Option<ProviderView> {
+        self.inner.registry.get(name).as_ref().map(view)
+    }
+
+    async fn check_credentials(&self, provider: &str, credentials: &Credentials) -> Result<(), OperationError> {
+        let guest = self.inner.registry.get(provider).ok_or(OperationError::ProviderMissing)?;
+        let (credentials, moment) = (credentials.clone(), self.moment());
+        let check = move || -> Result<(), PerformError> { Ok(guest.check_credentials(&credentials, &moment)?) };
+        Ok(self.inner.performer.invoke(check).await?)
+    }
+
+    /// Registers the number first, where the carrier offers that.
+    async fn validate_number(&self, configuration: &Configuration, address: &WrittenAddress) -> Result<Ownership, OperationError> {
+        let number = address.expose().to_owned();
+        let moment = self.moment();
+        match self.ask(configuration, |provider, credentials| provider.provision_number(credentials, number, moment)).await? {
+            Provisioning::Provisioned | Provisioning::Present => return Ok(Ownership::Owned),
+            Provisioning::NotOffered => {}
+        }
+        let number = address.expose().to_owned();
+        let moment = self.moment();
+        self.ask(configuration, |provider, credentials| provider.validate_number(credentials, number, moment)).await
+    }
+
+    async fn configure_inbound(
+        &self,
+        configuration: &Configuration,
+        address: &WrittenAddress,
+        attach: bool,
+    ) -> Result<Synchronisation, OperationError> {
+        let url = attach.then(|| self.inbound_url());
+        let number = address.expose().to_owned();
+        let moment = self.moment();
+        self.ask(configuration, |provider, credentials| provider.configure_inbound(credentials, number, url, moment)).await
+    }
+
+    async fn place_call(&self, request: CallRequest) -> Result<CallRecord, OperationError> {
+        self.place(request).await
+    }
+
+    /// A call that no session of this process carries has nothing that could be ended from here.
+    async fn hang_up(&self, call: &CallRecord) -> Result<(), OperationError> {
+        if !Self::hang_up(self, &call.id).await {
+            tracing::warn!("a call that is not live here was to be hung up");
+        }
+        Ok(())
+    }
+
+    fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
+        call.recording_path.as_ref().map(PathBuf::from)
+    }
+
+    async fn timeline_svg(&self, call: &CallRecord) -> Option<String> {
+        let path = self.inner.options.recordings.join(format!("{}.timeline.json", call.id.as_str()));
+        let text = tokio::fs::read(path).await.ok()?;
+        let timeline: Timeline = serde_json::from_slice(&text).ok()?;
+        Some(timeline.to_svg())
+    }
+}

@@ -1,0 +1,194 @@
+//! The running gateway: its parts, put together in order and taken apart in the reverse.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use sha2::{Digest as _, Sha256};
+use strowger_host::cache::CompiledCache;
+use strowger_host::{Engine, EngineOptions, HostFault};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{self, AgentLimits, CheckedDial};
+use crate::clock::Clock;
+use crate::egress::{AddressPolicy, Egress, EgressConfig, EgressConfigError, SystemResolver};
+use crate::exchange::{Exchange, ExchangeOptions};
+use crate::keyring::Keyring;
+use crate::recording::RecordingWriter;
+use crate::registry::{RegisterError, Registry};
+use crate::settings::{Settings, SettingsError};
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::{api, ingress};
+
+/// How often what providers keep is looked through for what has expired.
+const PURGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Instances beside those of the calls' media.
+const CONTROL_INSTANCES: u32 = 64;
+
+/// Why the gateway did not start. Each says what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The port is taken, or not ours.
+    #[error("cannot listen on {address}: {source}. Stop what listens there, or choose another address with --listen")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The providers folder cannot be read.
+    #[error(transparent)]
+    Providers(#[from] RegisterError),
+    /// The sandbox does not start.
+    #[error(transparent)]
+    Host(#[from] HostFault),
+    /// The operator's permissions for outgoing requests make no sense.
+    #[error(transparent)]
+    Egress(#[from] EgressConfigError),
+    /// TLS towards agents cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The machine has no thread left.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A gateway that runs.
+#[derive(Debug)]
+pub struct Gateway {
+    exchange: Exchange,
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+    purging: JoinHandle<()>,
+    stop: CancellationToken,
+    grace: Duration,
+    /// Component files that were passed over, and why.
+    pub skipped: Vec<RegisterError>,
+}
+
+impl Gateway {
+    /// Starts everything. When something fails, what was started is taken down again.
+    ///
+    /// # Errors
+    /// The first thing that does not work.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        // The port first: of all that can fail, it is what somebody else may have.
+        let listener = TcpListener::bind(settings.listen)
+            .await
+            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
+        settings.prepare_data_dir()?;
+        let keyring = settings.keyring()?;
+        let engine = engine(&settings, &keyring)?;
+        let registry = Registry::default();
+        let mut skipped = Vec::new();
+        for folder in &settings.providers {
+            skipped.extend(load_providers(&registry, &engine, folder.clone()).await?);
+        }
+        let store = Store::open(&settings.database_url, keyring, &StoreOptions::default()).await?;
+        let egress = Egress::new(EgressConfig {
+            allow_networks: settings.allow_networks.clone(),
+            routes: settings.egress_routes.clone(),
+            ..EgressConfig::default()
+        })?;
+        let policy = AddressPolicy::new(settings.allow_networks.clone());
+        let tls = agent::tls_config(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
+        let dialler = CheckedDial::new(move |address| policy.check(address), Arc::new(SystemResolver), tls);
+        let clock = Clock::system();
+        let options = ExchangeOptions {
+            public_base: settings.public_url(address).as_str().to_owned(),
+            recordings: settings.recordings_dir(),
+            recording: settings.recording,
+            calls_max: settings.calls_max as usize,
+            call_duration_max: settings.call_duration_max,
+            agent_limits: AgentLimits { media_folder: Some(settings.data_dir.join("media")), ..AgentLimits::default() },
+        };
+        let recordings = RecordingWriter::start().map_err(StartError::Thread)?;
+        let exchange = Exchange::new(options, store, registry, dialler, egress, recordings, clock);
+        let abandoned = exchange.close_abandoned_calls().await?;
+        if abandoned > 0 {
+            tracing::warn!(calls = abandoned, "closed the records of calls that an earlier run left open");
+        }
+
+        let stop = CancellationToken::new();
+        let app = Router::new()
+            .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
+            .merge(api::router(Arc::new(exchange.clone())));
+        let stopped = stop.clone();
+        let serving = tokio::spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the listener failed");
+            }
+        });
+        let purging = tokio::spawn(purge(exchange.clone(), stop.clone()));
+        Ok(Self { exchange, address, serving, purging, stop, grace: settings.shutdown_grace, skipped })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The exchange inside.
+    #[must_use]
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// Stops: no new calls, live ones may finish for the grace period, then the rest is ended. Returns how many had to be.
+    pub async fn stop(self) -> usize {
+        let ended = self.exchange.drain(self.grace).await;
+        self.stop.cancel();
+        // Idle keep-alive connections would otherwise hold the end up.
+        if tokio::time::timeout(Duration::from_secs(5), self.serving).await.is_err() {
+            tracing::debug!("connections were left open");
+        }
+        drop(self.purging.await);
+        self.exchange.store().close().await;
+        ended
+    }
+}
+
+fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
+    // The key of the cache comes from the installation's own secret, so that only this installation's files count.
+    let key = Sha256::digest(keyring.blind_index("compiled-components", "cache-key").as_bytes()).into();
+    Engine::new(EngineOptions {
+        instances_max: settings.calls_max.saturating_add(CONTROL_INSTANCES),
+        cache: Some(CompiledCache::new(settings.cache_dir(), key)),
+    })
+}
+
+/// Compiling takes seconds for a large component: away from the threads that serve sockets.
+async fn load_providers(registry: &Registry, engine: &Engine, folder: PathBuf) -> Result<Vec<RegisterError>, RegisterError> {
+    let (registry, engine) = (registry.clone(), engine.clone());
+    let shown = folder.clone();
+    tokio::task::spawn_blocking(move || registry.load_folder(&engine, &folder))
+        .await
+        .unwrap_or_else(|error| Err(RegisterError::Read { path: shown, source: std::io::Error::other(error) }))
+}
+
+async fn purge(exchange: Exchange, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = exchange.store().purge_expired_state(exchange.clock().unix_ms()).await {
+            tracing::warn!(%error, "expired values of providers could not be removed");
+        }
+    }
+}

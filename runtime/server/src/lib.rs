@@ -1,0 +1,21 @@
+//! The `strowger` gateway: everything with I/O.
+//!
+//! The folders are the stops on a call's way: carriers come in through [`ingress`], the [`exchange`] finds out whose call it
+//! is, a [`session`] carries it, an [`agent`] talks on it, and [`egress`] is the one door out. The [`store`] keeps what
+//! survives, the [`registry`] the providers.
+
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod egress;
+pub mod exchange;
+pub mod gateway;
+pub mod ingress;
+pub mod keyring;
+pub mod perform;
+pub mod recording;
+pub mod registry;
+pub mod session;
+pub mod settings;
+pub mod store;

@@ -1,0 +1,681 @@
+//! Everything that survives a restart: organisations, API keys, agents, telephony configurations, phone numbers, calls
+//! and their events, and what providers keep between operations.
+//!
+//! [`Store`] is the one way to the database; no SQL is written anywhere else. It decides nothing about calls: it keeps the
+//! rules that must hold whoever writes, which are isolation of organisations, uniqueness of routes, single use of media
+//! tokens and idempotence of webhooks.
+//!
+//! **One code for two databases.** The pool is [`sqlx::Any`], because a `Store` that is generic over the database would carry
+//! a dozen of sqlx's bounds on every method, and two stores would drift apart. The price is that queries are checked by the
+//! tests and not by the compiler, and that only TEXT and BIGINT exist: booleans are 0 and 1, hashes and ciphertexts are
+//! text. In return the SQL and the migrations are the same text on both: numbered parameters, `RETURNING`, `ON
+//! CONFLICT`, partial indexes, row values. The places where databases differ are in this file: the pragmas, how a writing
+//! transaction begins, and how a violated constraint is told.
+//!
+//! **Time and identity are parameters.** Times are unix milliseconds ([`UnixMs`]). Identifiers are made by the caller, so
+//! that it can log and bind them before they are written.
+//!
+//! Every statement of a writing transaction runs under the database's write lock (SQLite) or the row's (PostgreSQL): those
+//! that read before they write begin with the lock in hand, since SQLite refuses a reader that turns into a writer too late.
+
+mod agents;
+mod calls;
+mod configurations;
+mod id;
+mod numbers;
+mod organizations;
+mod secret;
+mod state;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor, Row as _, Transaction};
+use thiserror::Error;
+
+use crate::keyring::{Keyring, OpenError, Place};
+
+pub use agents::{Agent, AgentProtocol, AgentSettings};
+pub use calls::{
+    CallFilter, CallFinish, CallRecord, CallState, Created, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
+    PAGE_ROWS_MAX, new_call_id,
+};
+pub use configurations::{Configuration, ConfigurationChange, Inactive, NewConfiguration};
+pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId};
+pub use numbers::{NewNumber, NumberChange, NumberCounts, PhoneNumber, Route};
+pub use organizations::{ApiKey, ApiKeyRecord, Organization};
+pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
+pub use state::Scope;
+
+/// Wall-clock time: milliseconds since 1970-01-01 00:00 UTC.
+pub type UnixMs = i64;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// What can go wrong in the store. Callers decide by the variant; the text names the cause and the cure.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// There is no such row, or it belongs to another organisation: nobody can tell which.
+    #[error("there is no such {what}")]
+    NotFound {
+        /// What was looked for, in words.
+        what: &'static str,
+    },
+    /// A value that must be unique is taken.
+    #[error("{field} is taken: {cure}")]
+    Conflict {
+        /// The field whose value is taken.
+        field: &'static str,
+        /// Where it is in use, as far as the caller may know, and what to do.
+        cure: String,
+    },
+    /// Somebody else holds the database for longer than the busy timeout. The same again may succeed.
+    #[error(
+        "the database is locked by another process or overloaded; try again, and look for a backup or a second server on the same file"
+    )]
+    Locked,
+    /// The database cannot be used: gone, full, not readable, not reachable.
+    #[error("the database cannot be used")]
+    Unavailable(#[source] sqlx::Error),
+    /// The schema cannot be brought up to date.
+    #[error(
+        "the database's schema does not fit this version of strowger; it was probably made by a newer one, so start that one"
+    )]
+    Schema(#[source] MigrateError),
+    /// A sealed value does not open: the encryption key is not the one that it was sealed with, or the row was changed.
+    #[error(
+        "{column} of {table} {row} cannot be decrypted: start with the encryption key that the data was written with"
+    )]
+    Sealed {
+        /// Table of the row.
+        table: &'static str,
+        /// Id of the row.
+        row: String,
+        /// Column of the value.
+        column: &'static str,
+        /// Which of the two it is.
+        source: OpenError,
+    },
+    /// A stored value is not what this version writes.
+    #[error("{column} has a value that strowger never writes ({problem}); restore the database from a backup")]
+    Corrupt {
+        /// Column of the value.
+        column: &'static str,
+        /// What is wrong with it, without the value.
+        problem: String,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system has no random bytes")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_locked(&error) {
+            Self::Locked
+        } else {
+            Self::Unavailable(error)
+        }
+    }
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    match error {
+        // All connections wait for the same lock.
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(error) => match error.code().as_deref() {
+            // PostgreSQL: lock_not_available, deadlock_detected, serialization_failure.
+            Some("55P03" | "40P01" | "40001") => true,
+            // SQLite: SQLITE_BUSY and SQLITE_LOCKED, with an extension in the higher bits.
+            Some(code) => code
+                .parse::<u32>()
+                .is_ok_and(|code| matches!(code & 0xff, 5 | 6) && code < 0x1000),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+/// A unique index by name, and by the columns as which SQLite reports it.
+struct Unique {
+    name: &'static str,
+    columns: &'static str,
+}
+
+impl Unique {
+    fn is_violated_by(&self, error: &sqlx::Error) -> bool {
+        let Some(error) = error.as_database_error().filter(|error| error.is_unique_violation()) else {
+            return false;
+        };
+        match error.constraint() {
+            Some(name) => name == self.name,
+            None => error.message().ends_with(&format!(": {}", self.columns)),
+        }
+    }
+}
+
+/// How the store uses its database.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How long a statement waits for somebody else's lock before it fails with [`StoreError::Locked`].
+    pub busy_timeout: Duration,
+    /// Connections at most. SQLite writes one at a time whatever this says; the others read.
+    pub connections_max: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            connections_max: 8,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// The database with the keys to it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: AnyPool,
+    keyring: Arc<Keyring>,
+    backend: Backend,
+}
+
+impl Store {
+    /// Opens the database at a `sqlite:` (or, where compiled in, `postgres:`) URL, creates or upgrades its schema, and seals
+    /// everything under the current key that is still under an older one.
+    ///
+    /// # Errors
+    /// `Locked` or `Unavailable`; `Schema` for a database of another version; `Sealed` when the data was written under a
+    /// key that is not in the ring.
+    pub async fn open(url: &str, keyring: Keyring, options: &StoreOptions) -> Result<Self, StoreError> {
+        sqlx::any::install_default_drivers();
+        let connect: AnyConnectOptions = url.parse()?;
+        let busy_ms = options.busy_timeout.as_millis();
+        let mut first = AnyConnection::connect_with(&connect).await?;
+        let backend = match first.backend_name() {
+            "SQLite" => Backend::Sqlite,
+            _ => Backend::Postgres,
+        };
+        if backend == Backend::Sqlite {
+            // Part of the file, not of the connection. Readers then never wait for the writer, nor the writer for readers.
+            let sql = format!("PRAGMA busy_timeout = {busy_ms}; PRAGMA journal_mode = WAL");
+            first.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        }
+        MIGRATIONS.run(&mut first).await.map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::migration_failed(error),
+            error => StoreError::Schema(error),
+        })?;
+        first.close().await?;
+
+        let per_connection: Arc<str> = match backend {
+            // In WAL mode NORMAL loses at most the last transactions of a power cut, and never consistency.
+            Backend::Sqlite => {
+                format!("PRAGMA busy_timeout = {busy_ms}; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
+            }
+            Backend::Postgres => format!("SET lock_timeout = {busy_ms}"),
+        }
+        .into();
+        let pool = AnyPoolOptions::new()
+            .max_connections(options.connections_max)
+            .min_connections(1)
+            .acquire_timeout(options.busy_timeout + Duration::from_secs(1))
+            .test_before_acquire(backend == Backend::Postgres)
+            .after_connect(move |connection, _| {
+                let sql = sqlx::AssertSqlSafe(per_connection.to_string());
+                Box::pin(async move { connection.execute(sqlx::raw_sql(sql)).await.map(drop) })
+            })
+            .connect_with(connect)
+            .await?;
+        let store = Self {
+            pool,
+            keyring: Arc::new(keyring),
+            backend,
+        };
+        store.reseal().await?;
+        Ok(store)
+    }
+
+    fn migration_failed(error: sqlx::Error) -> StoreError {
+        error.into()
+    }
+
+    /// Waits for running statements and closes the database, which folds SQLite's write-ahead log into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `Locked` or `Unavailable`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A transaction that will write.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(match self.backend {
+            Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Backend::Postgres => self.pool.begin().await?,
+        })
+    }
+
+    fn seal(&self, place: Place<'_>, plain: &str) -> Result<String, StoreError> {
+        Ok(self.keyring.seal(place, plain)?)
+    }
+
+    fn unseal(&self, place: Place<'_>, sealed: &str) -> Result<String, StoreError> {
+        self.keyring.open(place, sealed).map_err(|source| StoreError::Sealed {
+            table: place.table,
+            row: place.row.to_owned(),
+            column: place.column,
+            source,
+        })
+    }
+
+    /// Completes a rotation of the key, and proves at start that the key at hand opens what is stored.
+    async fn reseal(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let count = self.reseal_configurations(&mut tx).await? + self.reseal_agents(&mut tx).await?;
+        tx.commit().await?;
+        if count > 0 {
+            tracing::info!(
+                rows = count,
+                key = self.keyring.current_id(),
+                "sealed stored secrets under the current key"
+            );
+        }
+        Ok(())
+    }
+}
+
+type AnyQuery<'q> = Query<'q, Any, AnyArguments>;
+
+/// The first row. All are fetched: a statement that returns what it writes has to run to its end.
+async fn optional<'e>(
+    query: AnyQuery<'e>,
+    executor: impl Executor<'e, Database = Any>,
+) -> Result<Option<AnyRow>, sqlx::Error> {
+    Ok(query.fetch_all(executor).await?.into_iter().next())
+}
+
+/// A row, or the part of a joined row whose columns have a prefix.
+#[derive(Clone, Copy)]
+struct Columns<'r> {
+    row: &'r AnyRow,
+    prefix: &'static str,
+}
+
+impl<'r> From<&'r AnyRow> for Columns<'r> {
+    fn from(row: &'r AnyRow) -> Self {
+        Self { row, prefix: "" }
+    }
+}
+
+/// Reads one column of a row.
+fn get<'r, T>(from: impl Into<Columns<'r>>, column: &'static str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, Any> + sqlx::Type<Any>,
+{
+    let Columns { row, prefix } = from.into();
+    let name: Cow<'_, str> = if prefix.is_empty() {
+        column.into()
+    } else {
+        format!("{prefix}{column}").into()
+    };
+    row.try_get(&*name).map_err(|error| corrupt(column, error.to_string()))
+}
+
+/// Reads a column and makes a type of ours of it.
+fn parse<'r, T, E: std::fmt::Display>(
+    from: impl Into<Columns<'r>>,
+    column: &'static str,
+    make: impl FnOnce(String) -> Result<T, E>,
+) -> Result<T, StoreError> {
+    make(get(from, column)?).map_err(|error| corrupt(column, error.to_string()))
+}
+
+/// The same for a column that may be null.
+fn parse_optional<'r, T, E: std::fmt::Display>(
+    from: impl Into<Columns<'r>>,
+    column: &'static str,
+    make: impl FnOnce(String) -> Result<T, E>,
+) -> Result<Option<T>, StoreError> {
+    get::<Option<String>>(from, column)?
+        .map(make)
+        .transpose()
+        .map_err(|error| corrupt(column, error.to_string()))
+}
+
+fn flag<'r>(from: impl Into<Columns<'r>>, column: &'static str) -> Result<bool, StoreError> {
+    Ok(get::<i64>(from, column)? != 0)
+}
+
+fn json<'r>(from: impl Into<Columns<'r>>, column: &'static str) -> Result<serde_json::Value, StoreError> {
+    parse(from, column, |text| serde_json::from_str(&text))
+}
+
+fn json_optional<'r>(
+    from: impl Into<Columns<'r>>,
+    column: &'static str,
+) -> Result<Option<serde_json::Value>, StoreError> {
+    parse_optional(from, column, |text| serde_json::from_str(&text))
+}
+
+fn corrupt(column: &'static str, problem: impl Into<Cow<'static, str>>) -> StoreError {
+    StoreError::Corrupt {
+        column,
+        problem: problem.into().into_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! The one place where tests open a store. Another backend is one more branch here.
+
+    use super::*;
+
+    /// A store on a database of its own, removed with it.
+    pub(crate) struct TestStore {
+        pub(crate) store: Store,
+        pub(crate) url: String,
+        pub(crate) directory: tempfile::TempDir,
+    }
+
+    impl std::ops::Deref for TestStore {
+        type Target = Store;
+
+        fn deref(&self) -> &Store {
+            &self.store
+        }
+    }
+
+    pub(crate) const KEY: &str = "0101010101010101010101010101010101010101010101010101010101010101";
+
+    pub(crate) fn options() -> StoreOptions {
+        StoreOptions {
+            busy_timeout: Duration::from_millis(200),
+            connections_max: 4,
+        }
+    }
+
+    pub(crate) async fn open() -> TestStore {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
+        let store = Store::open(&url, Keyring::parse(KEY).unwrap(), &options())
+            .await
+            .unwrap();
+        TestStore { store, url, directory }
+    }
+
+    impl TestStore {
+        /// Opens the same database again, with these keys.
+        pub(crate) async fn again(&self, keys: &str) -> Result<Store, StoreError> {
+            Store::open(&self.url, Keyring::parse(keys).unwrap(), &options()).await
+        }
+
+        pub(crate) async fn organization(&self, name: &str) -> OrganizationId {
+            let id = OrganizationId::generate();
+            self.create_organization(&id, name, 1).await.unwrap();
+            id
+        }
+
+        pub(crate) async fn agent(&self, organization: &OrganizationId, name: &str) -> Agent {
+            self.create_agent(organization, &AgentId::generate(), &agent_settings(name), 1)
+                .await
+                .unwrap()
+        }
+
+        pub(crate) async fn configuration(
+            &self,
+            organization: &OrganizationId,
+            name: &str,
+            account: Option<&str>,
+        ) -> Configuration {
+            self.create_configuration(new_configuration(organization, name, account), 1)
+                .await
+                .unwrap()
+        }
+
+        pub(crate) async fn number(
+            &self,
+            configuration: &Configuration,
+            address: &str,
+            agent: Option<&AgentId>,
+        ) -> PhoneNumber {
+            self.create_number(new_number(configuration, address, agent), 1)
+                .await
+                .unwrap()
+        }
+    }
+
+    impl Store {
+        /// Takes the write lock until the transaction ends.
+        pub(crate) async fn hold_for_tests(&self) -> Transaction<'static, Any> {
+            self.begin().await.unwrap()
+        }
+    }
+
+    pub(crate) fn agent_settings(name: &str) -> AgentSettings {
+        AgentSettings {
+            name: name.to_owned(),
+            protocol: AgentProtocol::Echo,
+            url: None,
+            sample_rate_hz: 16_000,
+            headers: SecretHeaders::default(),
+            record: false,
+            parameters: serde_json::json!({}),
+        }
+    }
+
+    pub(crate) fn new_configuration(
+        organization: &OrganizationId,
+        name: &str,
+        account: Option<&str>,
+    ) -> NewConfiguration {
+        NewConfiguration {
+            id: ConfigurationId::generate(),
+            organization: organization.clone(),
+            name: name.to_owned(),
+            provider: "testphone".to_owned(),
+            credentials: SecretJson::new(serde_json::json!({ "account": account, "auth_token": "hush-hush" })),
+            account_id: account.map(AccountId::new),
+            is_default_outbound: false,
+        }
+    }
+
+    pub(crate) fn new_number(configuration: &Configuration, address: &str, agent: Option<&AgentId>) -> NewNumber {
+        NewNumber {
+            id: NumberId::generate(),
+            organization: configuration.organization.clone(),
+            configuration: configuration.id.clone(),
+            written: WrittenAddress::new(address),
+            address: strowger_call::Address::parse(address, None).unwrap(),
+            country: None,
+            label: None,
+            agent: agent.cloned(),
+            is_active: true,
+            is_default_caller_id: false,
+            metadata: serde_json::json!({}),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{self, KEY};
+    use super::*;
+
+    const NEW_KEY: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+
+    #[tokio::test]
+    async fn the_database_is_set_up_as_documented() {
+        let store = testing::open().await;
+        for (pragma, expected) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "1"),
+            ("foreign_keys", "1"),
+            ("busy_timeout", "200"),
+        ] {
+            let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
+            let sql = if pragma == "busy_timeout" {
+                sql.replace("CAST(busy_timeout", "CAST(timeout")
+            } else {
+                sql
+            };
+            let row = optional(sqlx::query(sqlx::AssertSqlSafe(sql)), &store.pool)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(get::<String>(&row, "value").unwrap(), expected, "{pragma}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_database_is_told_after_the_busy_timeout() {
+        let test = testing::open().await;
+        let other = test.again(KEY).await.unwrap();
+        let held = other.begin().await.unwrap();
+        let begun = std::time::Instant::now();
+        let error = test
+            .create_organization(&OrganizationId::generate(), "Acme", 1)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Locked), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        // Who only reads does not notice.
+        test.organizations().await.unwrap();
+        held.rollback().await.unwrap();
+        test.create_organization(&OrganizationId::generate(), "Acme", 1)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_locked_at_the_start_is_told() {
+        let test = testing::open().await;
+        let other = test.again(KEY).await.unwrap();
+        let _held = other.begin().await.unwrap();
+        let error = test.again(KEY).await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("noise.db");
+        std::fs::write(&path, "this is not a database, whatever its name says".repeat(100)).unwrap();
+        let url = format!("sqlite://{}", path.display());
+        let error = Store::open(&url, Keyring::parse(KEY).unwrap(), &testing::options())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_left_alone() {
+        let test = testing::open().await;
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
+        sqlx::query(sql).execute(&test.pool).await.unwrap();
+        let error = test.again(KEY).await.unwrap_err();
+        assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_secret_is_in_the_file() {
+        let test = testing::open().await;
+        let organization = test.organization("Acme").await;
+        let key = ApiKey::generate().unwrap();
+        test.create_api_key(&organization, &ApiKeyId::generate(), "ci", &key, 1)
+            .await
+            .unwrap();
+        test.configuration(&organization, "main", Some("ACCOUNT-4711")).await;
+        let mut settings = testing::agent_settings("bot");
+        settings.headers = SecretHeaders::new(vec![("Authorization".to_owned(), "Bearer whisper".to_owned())]);
+        test.create_agent(&organization, &AgentId::generate(), &settings, 1)
+            .await
+            .unwrap();
+        test.close().await;
+        for entry in std::fs::read_dir(test.directory.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            for secret in ["hush-hush", "ACCOUNT-4711", "whisper", key.expose()] {
+                assert!(!text.contains(secret), "{secret}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rotated_key_takes_over_when_the_store_opens() {
+        let test = testing::open().await;
+        let organization = test.organization("Acme").await;
+        let agent = test.agent(&organization, "bot").await;
+        let configuration = test.configuration(&organization, "main", Some("A1")).await;
+        test.number(&configuration, "+14155551234", Some(&agent.id)).await;
+
+        let error = test.again(NEW_KEY).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::Sealed {
+                    source: OpenError::UnknownKey { .. },
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("encryption key"), "{error}");
+
+        test.again(&format!("{NEW_KEY}\n{KEY}")).await.unwrap().close().await;
+        let store = test.again(NEW_KEY).await.unwrap();
+        let found = store
+            .find_configuration(&organization, &configuration.id)
+            .await
+            .unwrap();
+        assert_eq!(found.credentials.expose()["auth_token"], "hush-hush");
+        let callee = strowger_call::Address::parse("+14155551234", None).unwrap();
+        let route = store
+            .find_route("testphone", Some(&AccountId::new("A1")), &callee)
+            .await
+            .unwrap()
+            .expect("the blind index was made again");
+        assert_eq!(route.agent.map(|agent| agent.id), Some(agent.id));
+    }
+
+    #[tokio::test]
+    async fn a_sealed_row_that_was_copied_does_not_open() {
+        let test = testing::open().await;
+        let acme = test.organization("Acme").await;
+        let mallory = test.organization("Mallory").await;
+        let theirs = test.configuration(&acme, "main", Some("A1")).await;
+        let mine = test.configuration(&mallory, "main", Some("A2")).await;
+        sqlx::query("UPDATE telephony_configurations SET credentials_sealed = (SELECT credentials_sealed FROM telephony_configurations WHERE id = $1) WHERE id = $2")
+            .bind(theirs.id.as_str())
+            .bind(mine.id.as_str())
+            .execute(&test.pool)
+            .await
+            .unwrap();
+        let error = test.find_configuration(&mallory, &mine.id).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                StoreError::Sealed {
+                    source: OpenError::Tampered,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}

@@ -1,0 +1,371 @@
+//! Voice agents: who talks to the caller.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::{Any, Transaction};
+
+use super::{
+    AgentId, Columns, OrganizationId, Place, SecretHeaders, Store, StoreError, Unique, UnixMs, corrupt, flag, get,
+    json, optional, parse,
+};
+
+const NAME: Unique = Unique {
+    name: "agents_name",
+    columns: "agents.organization_id, agents.name",
+};
+
+/// How the gateway talks to an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentProtocol {
+    /// The gateway plays the carrier's side of the de-facto standard media socket.
+    MediaStreams,
+    /// JSON control and binary PCM16.
+    Strowger,
+    /// Built in: says back what it hears.
+    Echo,
+    /// Built in: a tone.
+    Tone,
+    /// Built in: plays a file.
+    Play,
+}
+
+impl AgentProtocol {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::MediaStreams, Self::Strowger, Self::Echo, Self::Tone, Self::Play];
+
+    /// The name in rows and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MediaStreams => "media-streams",
+            Self::Strowger => "strowger",
+            Self::Echo => "echo",
+            Self::Tone => "tone",
+            Self::Play => "play",
+        }
+    }
+
+    /// Reads the name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text)
+    }
+
+    /// Whether the agent is somewhere else and has a URL.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        matches!(self, Self::MediaStreams | Self::Strowger)
+    }
+}
+
+/// What a user decides about an agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentSettings {
+    /// Unique in the organisation.
+    pub name: String,
+    /// How to talk to it.
+    pub protocol: AgentProtocol,
+    /// Where it listens (`ws:` or `wss:`); none for those built in.
+    pub url: Option<String>,
+    /// Samples per second that it takes and gives.
+    pub sample_rate_hz: u32,
+    /// Sent with the request that opens its socket.
+    pub headers: SecretHeaders,
+    /// Whether its calls are recorded.
+    pub record: bool,
+    /// Passed to the agent when a call starts: a JSON object.
+    pub parameters: Value,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Agent {
+    /// Its name in rows.
+    pub id: AgentId,
+    /// Who it belongs to.
+    pub organization: OrganizationId,
+    /// What its user decided.
+    pub settings: AgentSettings,
+    /// When it was created.
+    pub created_at: UnixMs,
+    /// When it was last changed.
+    pub updated_at: UnixMs,
+}
+
+const COLUMNS: &str = "id, organization_id, name, protocol, url, sample_rate_hz, headers_sealed, record, parameters, created_at, updated_at";
+
+fn place<'a>(organization: &'a str, id: &'a str) -> Place<'a> {
+    Place {
+        table: "agents",
+        organization,
+        row: id,
+        column: "headers_sealed",
+    }
+}
+
+fn conflict(error: sqlx::Error) -> StoreError {
+    if NAME.is_violated_by(&error) {
+        StoreError::Conflict {
+            field: "name",
+            cure: "another agent has this name; choose another name".to_owned(),
+        }
+    } else if error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
+    {
+        StoreError::NotFound { what: "organization" }
+    } else {
+        error.into()
+    }
+}
+
+impl Store {
+    /// Creates an agent.
+    ///
+    /// # Errors
+    /// `Conflict` when the organisation has an agent of this name.
+    pub async fn create_agent(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        settings: &AgentSettings,
+        now: UnixMs,
+    ) -> Result<Agent, StoreError> {
+        sqlx::query(
+            "INSERT INTO agents (id, organization_id, name, protocol, url, sample_rate_hz, headers_sealed, record, parameters, \
+             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(&*settings.name)
+        .bind(settings.protocol.as_str())
+        .bind(settings.url.as_deref())
+        .bind(i64::from(settings.sample_rate_hz))
+        .bind(self.seal_headers(organization, id, &settings.headers)?)
+        .bind(i64::from(settings.record))
+        .bind(settings.parameters.to_string())
+        .bind(now)
+        .execute(&self.pool)
+        .await
+        .map_err(conflict)?;
+        Ok(Agent {
+            id: id.clone(),
+            organization: organization.clone(),
+            settings: settings.clone(),
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// Replaces what its user decided about an agent. Calls in progress keep what they started with.
+    ///
+    /// # Errors
+    /// `NotFound`, or `Conflict` when another agent has this name.
+    pub async fn update_agent(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        settings: &AgentSettings,
+        now: UnixMs,
+    ) -> Result<Agent, StoreError> {
+        let query = sqlx::query(
+            "UPDATE agents SET name = $3, protocol = $4, url = $5, sample_rate_hz = $6, headers_sealed = $7, record = $8, \
+             parameters = $9, updated_at = $10 WHERE id = $1 AND organization_id = $2 RETURNING created_at",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(&*settings.name)
+        .bind(settings.protocol.as_str())
+        .bind(settings.url.as_deref())
+        .bind(i64::from(settings.sample_rate_hz))
+        .bind(self.seal_headers(organization, id, &settings.headers)?)
+        .bind(i64::from(settings.record))
+        .bind(settings.parameters.to_string())
+        .bind(now);
+        let row = optional(query, &self.pool)
+            .await
+            .map_err(conflict)?
+            .ok_or(StoreError::NotFound { what: "agent" })?;
+        Ok(Agent {
+            id: id.clone(),
+            organization: organization.clone(),
+            settings: settings.clone(),
+            created_at: get(&row, "created_at")?,
+            updated_at: now,
+        })
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// `NotFound`, also for one of another organisation.
+    pub async fn find_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<Agent, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM agents WHERE id = $1 AND organization_id = $2"
+        ));
+        let query = sqlx::query(sql).bind(id.as_str()).bind(organization.as_str());
+        let row = optional(query, &self.pool)
+            .await?
+            .ok_or(StoreError::NotFound { what: "agent" })?;
+        self.agent_of(&row)
+    }
+
+    /// The agents of an organisation, by name.
+    ///
+    /// # Errors
+    /// The database fails, or a row does not open.
+    pub async fn agents(&self, organization: &OrganizationId) -> Result<Vec<Agent>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM agents WHERE organization_id = $1 ORDER BY name, id"
+        ));
+        let rows = sqlx::query(sql)
+            .bind(organization.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| self.agent_of(row)).collect()
+    }
+
+    /// Deletes an agent. Its numbers stay without one, its calls stay in the record.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delete_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<(), StoreError> {
+        let result = sqlx::query("DELETE FROM agents WHERE id = $1 AND organization_id = $2")
+            .bind(id.as_str())
+            .bind(organization.as_str())
+            .execute(&self.pool)
+            .await?;
+        if result.rows_affected() == 0 {
+            Err(StoreError::NotFound { what: "agent" })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn seal_headers(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        headers: &SecretHeaders,
+    ) -> Result<String, StoreError> {
+        let plain = serde_json::json!(headers.expose()).to_string();
+        self.seal(place(organization.as_str(), id.as_str()), &plain)
+    }
+
+    /// Reads an agent from columns with these names.
+    pub(super) fn agent_of<'r>(&self, row: impl Into<Columns<'r>>) -> Result<Agent, StoreError> {
+        let row = row.into();
+        let id = parse(row, "id", AgentId::try_from)?;
+        let organization = parse(row, "organization_id", OrganizationId::try_from)?;
+        let headers = self.unseal(
+            place(organization.as_str(), id.as_str()),
+            &get::<String>(row, "headers_sealed")?,
+        )?;
+        let headers = serde_json::from_str(&headers).map_err(|error| corrupt("headers_sealed", error.to_string()))?;
+        let rate: i64 = get(row, "sample_rate_hz")?;
+        Ok(Agent {
+            settings: AgentSettings {
+                name: get(row, "name")?,
+                protocol: parse(row, "protocol", |text| {
+                    AgentProtocol::parse(&text).ok_or("unknown protocol")
+                })?,
+                url: get(row, "url")?,
+                sample_rate_hz: u32::try_from(rate).map_err(|error| corrupt("sample_rate_hz", error.to_string()))?,
+                headers: SecretHeaders::new(headers),
+                record: flag(row, "record")?,
+                parameters: json(row, "parameters")?,
+            },
+            created_at: get(row, "created_at")?,
+            updated_at: get(row, "updated_at")?,
+            id,
+            organization,
+        })
+    }
+
+    /// Seals headers again that are under an older key. Every row is opened, so that a missing key shows at start.
+    pub(super) async fn reseal_agents(&self, tx: &mut Transaction<'static, Any>) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for row in sqlx::query("SELECT id, organization_id, headers_sealed FROM agents")
+            .fetch_all(&mut **tx)
+            .await?
+        {
+            let (id, organization): (String, String) = (get(&row, "id")?, get(&row, "organization_id")?);
+            let sealed: String = get(&row, "headers_sealed")?;
+            let plain = self.unseal(place(&organization, &id), &sealed)?;
+            if self.keyring.is_stale(&sealed) {
+                sqlx::query("UPDATE agents SET headers_sealed = $2 WHERE id = $1")
+                    .bind(&*id)
+                    .bind(self.seal(place(&organization, &id), &plain)?)
+                    .execute(&mut **tx)
+                    .await?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_round_trips_and_belongs_to_its_organization() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let other = store.organization("Other").await;
+        let mut settings = testing::agent_settings("bot");
+        settings.protocol = AgentProtocol::MediaStreams;
+        settings.url = Some("wss://bot.example/socket".to_owned());
+        settings.headers = SecretHeaders::new(vec![("Authorization".to_owned(), "Bearer whisper".to_owned())]);
+        settings.parameters = serde_json::json!({ "voice": "low" });
+        let made = store
+            .create_agent(&acme, &AgentId::generate(), &settings, 5)
+            .await
+            .unwrap();
+        let found = store.find_agent(&acme, &made.id).await.unwrap();
+        assert_eq!(found, made);
+        assert!(!format!("{found:?}").contains("whisper"));
+
+        assert!(matches!(
+            store.find_agent(&other, &made.id).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(matches!(
+            store.update_agent(&other, &made.id, &settings, 6).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(matches!(
+            store.delete_agent(&other, &made.id).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(store.agents(&other).await.unwrap().is_empty());
+
+        let error = store
+            .create_agent(&acme, &AgentId::generate(), &settings, 6)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { field: "name", .. }), "{error:?}");
+        store
+            .create_agent(&other, &AgentId::generate(), &settings, 6)
+            .await
+            .unwrap();
+
+        settings.name = "bot two".to_owned();
+        let changed = store.update_agent(&acme, &made.id, &settings, 7).await.unwrap();
+        assert_eq!((changed.created_at, changed.updated_at), (5, 7));
+        assert_eq!(store.agents(&acme).await.unwrap(), [changed]);
+        store.delete_agent(&acme, &made.id).await.unwrap();
+        assert!(store.agents(&acme).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn protocols_have_one_name() {
+        for protocol in AgentProtocol::ALL {
+            assert_eq!(serde_json::json!(protocol), protocol.as_str());
+            assert_eq!(AgentProtocol::parse(protocol.as_str()), Some(protocol));
+        }
+    }
+}

@@ -1,0 +1,680 @@
+//! Telephony configurations: one carrier's account in one organisation.
+
+use serde_json::{Value, json};
+use sqlx::{Any, Transaction};
+
+use super::numbers;
+use super::{
+    AccountId, Columns, ConfigurationId, OrganizationId, Place, SecretJson, Store, StoreError, Unique, UnixMs, corrupt,
+    flag, get, optional, parse,
+};
+
+const NAME: Unique = Unique {
+    name: "telephony_configurations_name",
+    columns: "telephony_configurations.organization_id, telephony_configurations.name",
+};
+
+/// Longest reason for being inactive, in characters.
+const REASON_CHARS_MAX: usize = 255;
+
+/// Since when, and why, a configuration takes no part in anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inactive {
+    /// When it was parked.
+    pub since: UnixMs,
+    /// Why, for its user.
+    pub reason: String,
+}
+
+/// One carrier's account in one organisation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Configuration {
+    /// Its name in rows.
+    pub id: ConfigurationId,
+    /// Who it belongs to.
+    pub organization: OrganizationId,
+    /// Its name for people, unique in the organisation.
+    pub name: String,
+    /// Name of the provider.
+    pub provider: String,
+    /// What the user entered, and what the provider added to it: a JSON object.
+    pub credentials: SecretJson,
+    /// What webhooks name the account by; none where the provider has nothing of the kind.
+    pub account_id: Option<AccountId>,
+    /// Whether outbound calls go here unless they say otherwise.
+    pub is_default_outbound: bool,
+    /// Set while it is parked.
+    pub inactive: Option<Inactive>,
+    /// When it was created.
+    pub created_at: UnixMs,
+    /// When it was last changed.
+    pub updated_at: UnixMs,
+}
+
+/// A configuration to create.
+#[derive(Debug, Clone)]
+pub struct NewConfiguration {
+    /// See [`Configuration::id`].
+    pub id: ConfigurationId,
+    /// See [`Configuration::organization`].
+    pub organization: OrganizationId,
+    /// See [`Configuration::name`].
+    pub name: String,
+    /// See [`Configuration::provider`]. It never changes.
+    pub provider: String,
+    /// See [`Configuration::credentials`].
+    pub credentials: SecretJson,
+    /// See [`Configuration::account_id`]. An empty one is none.
+    pub account_id: Option<AccountId>,
+    /// Takes the default from the configuration that has it.
+    pub is_default_outbound: bool,
+}
+
+/// What to change in a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigurationChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// Replaces all credentials, and the account id with them.
+    pub credentials: Option<(SecretJson, Option<AccountId>)>,
+}
+
+const COLUMNS: &str = "id, organization_id, name, provider, credentials_sealed, is_default_outbound, inactive, inactive_since, \
+                       inactive_reason, created_at, updated_at";
+
+fn place<'a>(organization: &'a str, id: &'a str) -> Place<'a> {
+    Place {
+        table: "telephony_configurations",
+        organization,
+        row: id,
+        column: "credentials_sealed",
+    }
+}
+
+const NO_SUCH: StoreError = StoreError::NotFound {
+    what: "telephony configuration",
+};
+
+fn conflict(error: sqlx::Error) -> StoreError {
+    if NAME.is_violated_by(&error) {
+        StoreError::Conflict {
+            field: "name",
+            cure: "another telephony configuration has this name; choose another name".to_owned(),
+        }
+    } else if error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
+    {
+        StoreError::NotFound { what: "organization" }
+    } else {
+        error.into()
+    }
+}
+
+impl Store {
+    /// Creates a configuration, exactly as asked: it becomes the default only when that is said.
+    ///
+    /// # Errors
+    /// `Conflict` when the organisation has a configuration of this name.
+    pub async fn create_configuration(&self, new: NewConfiguration, now: UnixMs) -> Result<Configuration, StoreError> {
+        let account_id = new.account_id.filter(|id| !id.expose().is_empty());
+        let mut tx = self.begin().await?;
+        if new.is_default_outbound {
+            clear_default(&mut tx, &new.organization, now).await?;
+        }
+        sqlx::query(
+            "INSERT INTO telephony_configurations (id, organization_id, name, provider, credentials_sealed, account_index, \
+             is_default_outbound, inactive, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)",
+        )
+        .bind(new.id.as_str())
+        .bind(new.organization.as_str())
+        .bind(&*new.name)
+        .bind(&*new.provider)
+        .bind(self.seal_credentials(&new.organization, &new.id, &new.credentials, account_id.as_ref())?)
+        .bind(self.account_index(&new.provider, account_id.as_ref()))
+        .bind(i64::from(new.is_default_outbound))
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(conflict)?;
+        tx.commit().await?;
+        Ok(Configuration {
+            id: new.id,
+            organization: new.organization,
+            name: new.name,
+            provider: new.provider,
+            credentials: new.credentials,
+            account_id,
+            is_default_outbound: new.is_default_outbound,
+            inactive: None,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// Changes a configuration. A changed account id takes the routes of all its numbers along, or nothing changes.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for the name, or when a number of it is routed already under the new account id.
+    pub async fn update_configuration(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        change: ConfigurationChange,
+        now: UnixMs,
+    ) -> Result<Configuration, StoreError> {
+        let mut tx = self.begin().await?;
+        if let Some(name) = &change.name {
+            sqlx::query("UPDATE telephony_configurations SET name = $3 WHERE id = $1 AND organization_id = $2")
+                .bind(id.as_str())
+                .bind(organization.as_str())
+                .bind(&**name)
+                .execute(&mut *tx)
+                .await
+                .map_err(conflict)?;
+        }
+        if let Some((credentials, account_id)) = &change.credentials {
+            let account_id = account_id.as_ref().filter(|id| !id.expose().is_empty());
+            let query =
+                sqlx::query("SELECT provider FROM telephony_configurations WHERE id = $1 AND organization_id = $2")
+                    .bind(id.as_str())
+                    .bind(organization.as_str());
+            let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
+            let provider: String = get(&row, "provider")?;
+            let index = self.account_index(&provider, account_id);
+            sqlx::query(
+                "UPDATE telephony_configurations SET credentials_sealed = $2, account_index = $3 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(self.seal_credentials(organization, id, credentials, account_id)?)
+            .bind(index.as_deref())
+            .execute(&mut *tx)
+            .await?;
+            let moved = sqlx::query("UPDATE phone_numbers SET account_index = $2 WHERE configuration_id = $1")
+                .bind(id.as_str())
+                .bind(index.as_deref())
+                .execute(&mut *tx)
+                .await;
+            if let Err(error) = moved {
+                if !numbers::ROUTE.is_violated_by(&error) {
+                    return Err(error.into());
+                }
+                tx.rollback().await?;
+                return Err(self
+                    .route_conflict(organization, id, &provider, index.as_deref())
+                    .await?);
+            }
+        }
+        let sql = format!(
+            "UPDATE telephony_configurations SET updated_at = $3 WHERE id = $1 AND organization_id = $2 RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(organization.as_str())
+            .bind(now);
+        let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
+        let configuration = self.configuration_of(&row)?;
+        tx.commit().await?;
+        Ok(configuration)
+    }
+
+    /// Who has a number of this configuration under another account: by name if it is the same organisation.
+    async fn route_conflict(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        provider: &str,
+        index: Option<&str>,
+    ) -> Result<StoreError, StoreError> {
+        let query = sqlx::query(
+            "SELECT other.organization_id AS organization_id, holder.name AS name FROM phone_numbers mine \
+             JOIN phone_numbers other ON other.address_normalized = mine.address_normalized AND other.provider = $2 \
+             AND other.account_index = $3 AND other.configuration_id <> $1 \
+             JOIN telephony_configurations holder ON holder.id = other.configuration_id WHERE mine.configuration_id = $1 LIMIT 1",
+        )
+        .bind(id.as_str())
+        .bind(provider)
+        .bind(index);
+        let row = optional(query, &self.pool).await?;
+        numbers::route_taken("account id", organization, row.as_ref())
+    }
+
+    /// One configuration, parked or not.
+    ///
+    /// # Errors
+    /// `NotFound`, also for one of another organisation.
+    pub async fn find_configuration(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+    ) -> Result<Configuration, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM telephony_configurations WHERE id = $1 AND organization_id = $2");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(organization.as_str());
+        let row = optional(query, &self.pool).await?.ok_or(NO_SUCH)?;
+        self.configuration_of(&row)
+    }
+
+    /// The configurations of an organisation in the order in which outbound calls consider them: the default, then the
+    /// oldest. Parked ones are included.
+    ///
+    /// # Errors
+    /// The database fails, or a row does not open.
+    pub async fn configurations(&self, organization: &OrganizationId) -> Result<Vec<Configuration>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM telephony_configurations WHERE organization_id = $1 ORDER BY is_default_outbound DESC, created_at, id"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(organization.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| self.configuration_of(row)).collect()
+    }
+
+    /// Makes a configuration the default for outbound calls, in place of the one that is. It need not be active.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn set_default_outbound(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        now: UnixMs,
+    ) -> Result<Configuration, StoreError> {
+        let mut tx = self.begin().await?;
+        clear_default(&mut tx, organization, now).await?;
+        let sql = format!(
+            "UPDATE telephony_configurations SET is_default_outbound = 1, updated_at = $3 WHERE id = $1 AND organization_id = $2 \
+             RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(organization.as_str())
+            .bind(now);
+        let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
+        let configuration = self.configuration_of(&row)?;
+        tx.commit().await?;
+        Ok(configuration)
+    }
+
+    /// Parks a configuration: until a user reactivates it, no call uses it. Parking it again keeps the first reason.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn deactivate_configuration(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        reason: &str,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let result = sqlx::query(
+            "UPDATE telephony_configurations SET inactive_since = CASE inactive WHEN 1 THEN inactive_since ELSE $3 END, \
+             inactive_reason = CASE inactive WHEN 1 THEN inactive_reason ELSE $4 END, inactive = 1, updated_at = $3 \
+             WHERE id = $1 AND organization_id = $2",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(now)
+        .bind(reason.chars().take(REASON_CHARS_MAX).collect::<String>())
+        .execute(&self.pool)
+        .await?;
+        if result.rows_affected() == 0 {
+            Err(NO_SUCH)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Undoes [`Store::deactivate_configuration`].
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn reactivate_configuration(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        now: UnixMs,
+    ) -> Result<Configuration, StoreError> {
+        let sql = format!(
+            "UPDATE telephony_configurations SET inactive = 0, inactive_since = NULL, inactive_reason = NULL, updated_at = $3 \
+             WHERE id = $1 AND organization_id = $2 RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(organization.as_str())
+            .bind(now);
+        let row = optional(query, &self.pool).await?.ok_or(NO_SUCH)?;
+        self.configuration_of(&row)
+    }
+
+    /// Deletes a configuration with its numbers. Its calls stay in the record.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while a call of it is not over.
+    pub async fn delete_configuration(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let query = sqlx::query("SELECT 1 AS found FROM calls WHERE configuration_id = $1 AND organization_id = $2 AND state <> 'completed' LIMIT 1")
+            .bind(id.as_str())
+            .bind(organization.as_str());
+        if optional(query, &mut *tx).await?.is_some() {
+            let cure = "calls of this configuration are in progress; wait for their end or hang them up".to_owned();
+            return Err(StoreError::Conflict {
+                field: "telephony configuration",
+                cure,
+            });
+        }
+        let result = sqlx::query("DELETE FROM telephony_configurations WHERE id = $1 AND organization_id = $2")
+            .bind(id.as_str())
+            .bind(organization.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        if result.rows_affected() == 0 {
+            Err(NO_SUCH)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn account_index(&self, provider: &str, account_id: Option<&AccountId>) -> Option<String> {
+        account_id
+            .filter(|id| !id.expose().is_empty())
+            .map(|id| self.keyring.blind_index(&format!("account:{provider}"), id.expose()))
+    }
+
+    /// The account id is sealed beside the credentials, so that the blind index can be made again under another key by
+    /// something that knows no provider's fields.
+    fn seal_credentials(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+        credentials: &SecretJson,
+        account_id: Option<&AccountId>,
+    ) -> Result<String, StoreError> {
+        let plain =
+            json!({ "credentials": credentials.expose(), "account_id": account_id.map(AccountId::expose) }).to_string();
+        self.seal(place(organization.as_str(), id.as_str()), &plain)
+    }
+
+    fn unseal_credentials(
+        &self,
+        organization: &str,
+        id: &str,
+        sealed: &str,
+    ) -> Result<(SecretJson, Option<AccountId>), StoreError> {
+        let plain = self.unseal(place(organization, id), sealed)?;
+        let mut plain: Value =
+            serde_json::from_str(&plain).map_err(|error| corrupt("credentials_sealed", error.to_string()))?;
+        let account_id = plain["account_id"].as_str().map(AccountId::new);
+        Ok((SecretJson::new(plain["credentials"].take()), account_id))
+    }
+
+    /// Reads a configuration from columns with these names.
+    pub(super) fn configuration_of<'r>(&self, row: impl Into<Columns<'r>>) -> Result<Configuration, StoreError> {
+        let row = row.into();
+        let id = parse(row, "id", ConfigurationId::try_from)?;
+        let organization = parse(row, "organization_id", OrganizationId::try_from)?;
+        let sealed: String = get(row, "credentials_sealed")?;
+        let (credentials, account_id) = self.unseal_credentials(organization.as_str(), id.as_str(), &sealed)?;
+        let inactive = if flag(row, "inactive")? {
+            let since = get::<Option<i64>>(row, "inactive_since")?.unwrap_or_default();
+            Some(Inactive {
+                since,
+                reason: get::<Option<String>>(row, "inactive_reason")?.unwrap_or_default(),
+            })
+        } else {
+            None
+        };
+        Ok(Configuration {
+            name: get(row, "name")?,
+            provider: get(row, "provider")?,
+            credentials,
+            account_id,
+            is_default_outbound: flag(row, "is_default_outbound")?,
+            inactive,
+            created_at: get(row, "created_at")?,
+            updated_at: get(row, "updated_at")?,
+            id,
+            organization,
+        })
+    }
+
+    /// Seals credentials again that are under an older key, and makes their blind indexes again. Every row is opened, so
+    /// that a missing key shows at start.
+    pub(super) async fn reseal_configurations(&self, tx: &mut Transaction<'static, Any>) -> Result<u64, StoreError> {
+        let mut count = 0;
+        let rows =
+            sqlx::query("SELECT id, organization_id, provider, credentials_sealed FROM telephony_configurations");
+        for row in rows.fetch_all(&mut **tx).await? {
+            let id = parse(&row, "id", ConfigurationId::try_from)?;
+            let organization = parse(&row, "organization_id", OrganizationId::try_from)?;
+            let sealed: String = get(&row, "credentials_sealed")?;
+            let (credentials, account_id) = self.unseal_credentials(organization.as_str(), id.as_str(), &sealed)?;
+            if !self.keyring.is_stale(&sealed) {
+                continue;
+            }
+            let index = self.account_index(&get::<String>(&row, "provider")?, account_id.as_ref());
+            sqlx::query(
+                "UPDATE telephony_configurations SET credentials_sealed = $2, account_index = $3 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(self.seal_credentials(&organization, &id, &credentials, account_id.as_ref())?)
+            .bind(index.as_deref())
+            .execute(&mut **tx)
+            .await?;
+            sqlx::query("UPDATE phone_numbers SET account_index = $2 WHERE configuration_id = $1")
+                .bind(id.as_str())
+                .bind(index.as_deref())
+                .execute(&mut **tx)
+                .await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+async fn clear_default(
+    tx: &mut Transaction<'static, Any>,
+    organization: &OrganizationId,
+    now: UnixMs,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE telephony_configurations SET is_default_outbound = 0, updated_at = $2 WHERE organization_id = $1 AND is_default_outbound = 1",
+    )
+    .bind(organization.as_str())
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_configuration_round_trips_and_belongs_to_its_organization() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let other = store.organization("Other").await;
+        let made = store.configuration(&acme, "main", Some("A1")).await;
+        let found = store.find_configuration(&acme, &made.id).await.unwrap();
+        assert_eq!(found, made);
+        let shown = format!("{found:?}");
+        assert!(!shown.contains("hush") && !shown.contains("A1\""), "{shown}");
+        assert!(matches!(
+            store.find_configuration(&other, &made.id).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(matches!(
+            store.set_default_outbound(&other, &made.id, 2).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert!(matches!(
+            store.delete_configuration(&other, &made.id).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        let change = ConfigurationChange {
+            name: Some("stolen".to_owned()),
+            ..ConfigurationChange::default()
+        };
+        assert!(matches!(
+            store.update_configuration(&other, &made.id, change, 2).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        let change = ConfigurationChange {
+            credentials: Some((SecretJson::default(), None)),
+            ..ConfigurationChange::default()
+        };
+        assert!(matches!(
+            store.update_configuration(&other, &made.id, change, 2).await,
+            Err(StoreError::NotFound { .. })
+        ));
+        assert_eq!(store.find_configuration(&acme, &made.id).await.unwrap(), made);
+    }
+
+    #[tokio::test]
+    async fn one_configuration_is_the_default_and_only_when_asked() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let first = store.configuration(&acme, "first", None).await;
+        assert!(!first.is_default_outbound, "nothing adopts the default");
+        let mut new = testing::new_configuration(&acme, "second", None);
+        new.is_default_outbound = true;
+        let second = store.create_configuration(new, 2).await.unwrap();
+        let mut new = testing::new_configuration(&acme, "third", None);
+        new.is_default_outbound = true;
+        let third = store.create_configuration(new, 3).await.unwrap();
+        let order: Vec<_> = store
+            .configurations(&acme)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|c| (c.id, c.is_default_outbound))
+            .collect();
+        assert_eq!(order, [(third.id, true), (first.id.clone(), false), (second.id, false)]);
+        assert!(
+            store
+                .set_default_outbound(&acme, &first.id, 4)
+                .await
+                .unwrap()
+                .is_default_outbound
+        );
+        assert_eq!(
+            store
+                .configurations(&acme)
+                .await
+                .unwrap()
+                .iter()
+                .filter(|c| c.is_default_outbound)
+                .count(),
+            1
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refused_configuration_does_not_take_the_default() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let mut new = testing::new_configuration(&acme, "main", None);
+        new.is_default_outbound = true;
+        let main = store.create_configuration(new, 1).await.unwrap();
+        let mut new = testing::new_configuration(&acme, "main", None);
+        new.is_default_outbound = true;
+        let error = store.create_configuration(new, 2).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { field: "name", .. }), "{error:?}");
+        assert!(
+            store
+                .find_configuration(&acme, &main.id)
+                .await
+                .unwrap()
+                .is_default_outbound
+        );
+    }
+
+    #[tokio::test]
+    async fn a_parked_configuration_keeps_its_first_reason_until_it_is_reactivated() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let made = store.configuration(&acme, "main", None).await;
+        store
+            .deactivate_configuration(&acme, &made.id, "refused: wrong password", 5)
+            .await
+            .unwrap();
+        store
+            .deactivate_configuration(&acme, &made.id, "again", 6)
+            .await
+            .unwrap();
+        let parked = store.find_configuration(&acme, &made.id).await.unwrap();
+        assert_eq!(
+            parked.inactive,
+            Some(Inactive {
+                since: 5,
+                reason: "refused: wrong password".to_owned()
+            })
+        );
+        assert_eq!(
+            store
+                .reactivate_configuration(&acme, &made.id, 7)
+                .await
+                .unwrap()
+                .inactive,
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn an_account_id_is_not_changed_onto_a_route_in_use() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let rival = store.organization("Rival").await;
+        let mine = store.configuration(&acme, "mine", Some("A1")).await;
+        let spare = store.configuration(&acme, "spare", Some("A2")).await;
+        let theirs = store.configuration(&rival, "secret project", Some("A3")).await;
+        store.number(&mine, "+14155551234", None).await;
+        store.number(&theirs, "+14155551234", None).await;
+        let onto = |account: &str| ConfigurationChange {
+            name: Some("renamed".to_owned()),
+            credentials: Some((
+                SecretJson::new(json!({ "account": account })),
+                Some(AccountId::new(account)),
+            )),
+        };
+        let error = store
+            .update_configuration(&acme, &mine.id, onto("A3"), 5)
+            .await
+            .unwrap_err();
+        let StoreError::Conflict {
+            field: "account id",
+            cure,
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(
+            cure.contains("another organization") && !cure.contains("secret project"),
+            "{cure}"
+        );
+        assert_eq!(
+            store.find_configuration(&acme, &mine.id).await.unwrap(),
+            mine,
+            "nothing half-done"
+        );
+        // Two configurations may share an account as long as no number collides.
+        store
+            .update_configuration(&acme, &mine.id, onto("A2"), 6)
+            .await
+            .unwrap();
+        assert_eq!(
+            store.find_configuration(&acme, &spare.id).await.unwrap().account_id,
+            Some(AccountId::new("A2"))
+        );
+    }
+}
