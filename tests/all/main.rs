@@ -1,1 +1,4 @@
 //! The black-box suite.
+
+mod components;
+mod hostile;

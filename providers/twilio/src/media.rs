@@ -107,7 +107,7 @@ impl MediaStream {
             }
             "start" => {
                 let start = message.start.ok_or("start without its object")?;
-                let stream_sid = message
+                let Text(stream_sid) = message
                     .stream_sid
                     .or(start.stream_sid)
                     .ok_or("start without a stream sid")?;

@@ -13,6 +13,7 @@ struct IncomingNumber {
     phone_number: String,
     voice_url: Option<String>,
     voice_method: Option<String>,
+    status_callback: Option<String>,
     voice_application_sid: Option<String>,
     trunk_sid: Option<String>,
 }
@@ -62,11 +63,19 @@ pub(crate) fn configure_inbound(
     let wanted = webhook_url.unwrap_or_default();
     let current = number.voice_url.as_deref().unwrap_or_default();
     let posts = wanted.is_empty() || number.voice_method.as_deref() == Some("POST");
-    if current == wanted && posts {
+    // The end of an inbound call is told only to the number's status callback. It goes to the same place as the call,
+    // unless somebody has pointed it elsewhere: what they watch there is not ours to take away.
+    let told = number.status_callback.as_deref().unwrap_or_default();
+    let ours = told.is_empty() || told == current || told == wanted;
+    if current == wanted && posts && (!ours || told == wanted) {
         return Ok(Synchronisation::Unchanged);
     }
     let url = api::url(config, &["IncomingPhoneNumbers", &format!("{}.json", number.sid)])?;
-    let request = Request::post(url).form(&[("VoiceUrl", wanted), ("VoiceMethod", "POST")]);
+    let mut form = vec![("VoiceUrl", wanted), ("VoiceMethod", "POST")];
+    if ours {
+        form.extend([("StatusCallback", wanted), ("StatusCallbackMethod", "POST")]);
+    }
+    let request = Request::post(url).form(&form);
     let response = io.http(api::authorised(config, request))?;
     // Somebody released the number in the meantime.
     if response.status == 404 && webhook_url.is_none() {

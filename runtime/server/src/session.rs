@@ -29,6 +29,9 @@ const MAILBOX_LENGTH: usize = 256;
 /// How long the agent's last words may play before its hang-up is carried out.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether they have been heard.
+const LAST_WORDS_CHECK: Duration = Duration::from_millis(20);
+
 /// What a session is told from outside.
 #[derive(Debug)]
 pub enum SessionMessage {
@@ -140,10 +143,11 @@ enum Woken {
 impl Session {
     async fn run(mut self) {
         let outcome = loop {
+            // Playing first: what it brings to light may ask for something to be done before anything is waited for.
+            self.play().await;
             if let Some(outcome) = self.act().await {
                 break outcome;
             }
-            self.play().await;
             let wake = self.wake();
             let woken = tokio::select! {
                 message = self.messages.recv() => match message {
@@ -179,7 +183,8 @@ impl Session {
         [
             self.call.poll_timeout(),
             self.media.as_ref().and_then(MediaPath::next_wake),
-            self.last_words.as_ref().map(|words| words.until),
+            // The end of the last words is not an event of its own.
+            self.last_words.as_ref().map(|words| words.until.min(self.now() + LAST_WORDS_CHECK)),
         ]
         .into_iter()
         .flatten()

@@ -218,7 +218,9 @@ impl FromStr for PublicUrl {
             "https" => {}
             "http" if is_loopback => {}
             "http" => {
-                return Err("must begin with https://, because webhooks carry phone numbers; http is for loopback only");
+                return Err(
+                    "must begin with https://, because webhooks carry phone numbers; http is for loopback only",
+                );
             }
             _ => return Err(CURE),
         }
@@ -355,7 +357,7 @@ impl Settings {
         }
         let database_file = data_dir.join("strowger.db");
         let database_url = found.check("database_url", |text| match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "sqlite" | "postgres" | "postgresql") => Ok(text.to_owned()),
+            Ok(url) if url.scheme() == "sqlite" => Ok(text.to_owned()),
             // The value may have a password in it: it is not repeated.
             _ => Err("must be a URL such as sqlite:///var/lib/strowger/strowger.db?mode=rwc".to_owned()),
         })?;

@@ -79,7 +79,10 @@ pub enum StoreError {
     )]
     Locked,
     /// The database cannot be used: gone, full, not readable, not reachable.
-    #[error("the database cannot be used")]
+    #[error(
+        "the database cannot be used; look whether it is there, whether the user that runs strowger may write to it and \
+         its directory, and whether the disk is full"
+    )]
     Unavailable(#[source] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error(
@@ -163,7 +166,7 @@ impl Unique {
 pub struct StoreOptions {
     /// How long a statement waits for somebody else's lock before it fails with [`StoreError::Locked`].
     pub busy_timeout: Duration,
-    /// Connections at most. SQLite writes one at a time whatever this says; the others read.
+    /// Connections at most. With SQLite one more writes.
     pub connections_max: u32,
 }
 
@@ -185,13 +188,17 @@ enum Backend {
 /// The database with the keys to it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// For statements that only read.
     pool: AnyPool,
+    /// For those that write. With SQLite it has one connection: writers then wait for their turn in a queue, and not by
+    /// asking for the lock again every few milliseconds.
+    writer: AnyPool,
     keyring: Arc<Keyring>,
     backend: Backend,
 }
 
 impl Store {
-    /// Opens the database at a `sqlite:` (or, where compiled in, `postgres:`) URL, creates or upgrades its schema, and seals
+    /// Opens the database at a `sqlite:` URL (another one when its driver is compiled in), creates or upgrades its schema, and seals
     /// everything under the current key that is still under an older one.
     ///
     /// # Errors
@@ -225,19 +232,27 @@ impl Store {
             Backend::Postgres => format!("SET lock_timeout = {busy_ms}"),
         }
         .into();
-        let pool = AnyPoolOptions::new()
-            .max_connections(options.connections_max)
-            .min_connections(1)
-            .acquire_timeout(options.busy_timeout + Duration::from_secs(1))
-            .test_before_acquire(backend == Backend::Postgres)
-            .after_connect(move |connection, _| {
-                let sql = sqlx::AssertSqlSafe(per_connection.to_string());
-                Box::pin(async move { connection.execute(sqlx::raw_sql(sql)).await.map(drop) })
-            })
-            .connect_with(connect)
-            .await?;
+        let pool = |connections_max| {
+            let per_connection = per_connection.clone();
+            AnyPoolOptions::new()
+                .max_connections(connections_max)
+                .min_connections(1)
+                .acquire_timeout(options.busy_timeout + Duration::from_secs(1))
+                .test_before_acquire(backend == Backend::Postgres)
+                .after_connect(move |connection, _| {
+                    let sql = sqlx::AssertSqlSafe(per_connection.to_string());
+                    Box::pin(async move { connection.execute(sqlx::raw_sql(sql)).await.map(drop) })
+                })
+                .connect_with(connect.clone())
+        };
+        let readers = pool(options.connections_max).await?;
+        let writer = match backend {
+            Backend::Sqlite => pool(1).await?,
+            Backend::Postgres => readers.clone(),
+        };
         let store = Self {
-            pool,
+            pool: readers,
+            writer,
             keyring: Arc::new(keyring),
             backend,
         };
@@ -252,6 +267,7 @@ impl Store {
     /// Waits for running statements and closes the database, which folds SQLite's write-ahead log into the file.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.writer.close().await;
     }
 
     /// Whether the database answers.
@@ -266,8 +282,8 @@ impl Store {
     /// A transaction that will write.
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
         Ok(match self.backend {
-            Backend::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Backend::Postgres => self.pool.begin().await?,
+            Backend::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Backend::Postgres => self.writer.begin().await?,
         })
     }
 

@@ -116,6 +116,17 @@ impl AgentScript {
         Self::new().on(AgentWhen::Start, [AgentDo::EchoBack])
     }
 
+    /// Has all speech ready at these rates, so that no call waits for it.
+    fn prepare(&self, rates_hz: &[u32]) {
+        for action in self.rules.iter().flat_map(|rule| &rule.then) {
+            if let AgentDo::Say(speech) = action {
+                for &rate_hz in rates_hz {
+                    let _ = speech.at_rate(rate_hz);
+                }
+            }
+        }
+    }
+
     /// Does it every time.
     #[must_use]
     pub fn on(mut self, when: AgentWhen, then: impl IntoIterator<Item = AgentDo>) -> Self {
@@ -350,6 +361,11 @@ impl Agent {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn start(options: AgentOptions) -> io::Result<Self> {
+        options.script.prepare(match options.protocol {
+            AgentProtocol::MediaStreams => &[8000],
+            // Only the call's start tells the rate; these are the likely ones.
+            AgentProtocol::Strowger => &[8000, 16_000],
+        });
         let listener = TcpListener::bind(options.listen).await?;
         let address = listener.local_addr()?;
         let sessions = Arc::new(Watched::new(Sessions::default()));

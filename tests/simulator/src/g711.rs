@@ -24,7 +24,7 @@ pub fn encode_mulaw(sample: i16) -> u8 {
 pub fn decode_mulaw(code: u8) -> i16 {
     let code = !code;
     let segment = u32::from((code >> 4) & 0x07);
-    let magnitude = ((i32::from(code & 0x0f) << 3) + BIAS << segment) - BIAS;
+    let magnitude = (((i32::from(code & 0x0f) << 3) + BIAS) << segment) - BIAS;
     let sample = if code & 0x80 == 0 { magnitude } else { -magnitude };
     i16::try_from(sample).unwrap_or(0)
 }

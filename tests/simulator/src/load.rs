@@ -103,7 +103,7 @@ pub struct LoadReport {
     pub pacing_jitter: Distribution,
     pub tones_lost_to_agent: u64,
     pub tones_lost_to_carrier: u64,
-    /// Audio that arrived, as a share of what was sent.
+    /// Audio that arrived, as a share of what was sent, the first words before the agent was reached included.
     pub audio_to_agent: f64,
     pub audio_to_carrier: f64,
     /// Frames that the generator itself sent more than a frame late: a sign that it is the bottleneck.

@@ -7,7 +7,7 @@ use quick_xml::{Reader, events::Event};
 pub struct Element {
     pub name: String,
     pub attributes: Vec<(String, String)>,
-    pub children: Vec<Element>,
+    pub children: Vec<Self>,
     /// The text directly inside, without surrounding white space.
     pub text: String,
 }

@@ -89,6 +89,15 @@ impl CallerScript {
         self
     }
 
+    /// Has all speech ready at this rate, so that the line does not wait for it.
+    pub(crate) fn prepare(&self, rate_hz: u32) {
+        for step in &self.steps {
+            if let Step::Speak(speech) = step {
+                let _ = speech.at_rate(rate_hz);
+            }
+        }
+    }
+
     pub(crate) fn patience_or_default(&self) -> Duration {
         self.patience.unwrap_or(Duration::from_secs(5))
     }

@@ -1,30 +1,57 @@
 //! What people and agents say: recordings of this repository, tones and silence.
 
-use std::{io::Cursor, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::Cursor,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// Mono audio at a known rate; cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Speech {
     rate_hz: u32,
     samples: Arc<[i16]>,
+    /// The same at other rates, shared by all clones: resampling costs more than a frame's time.
+    others: Arc<Mutex<BTreeMap<u32, Arc<[i16]>>>>,
 }
+
+impl PartialEq for Speech {
+    fn eq(&self, other: &Self) -> bool {
+        self.rate_hz == other.rate_hz && self.samples == other.samples
+    }
+}
+
+impl Eq for Speech {}
+
+impl fmt::Debug for Speech {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Speech({:?} at {} Hz)", self.duration(), self.rate_hz)
+    }
+}
+
+static CALLER: LazyLock<Speech> = LazyLock::new(|| Speech::recorded(include_bytes!("../../speech/caller.wav")));
+static AGENT: LazyLock<Speech> = LazyLock::new(|| Speech::recorded(include_bytes!("../../speech/agent.wav")));
+static AGENT_REPLY: LazyLock<Speech> =
+    LazyLock::new(|| Speech::recorded(include_bytes!("../../speech/agent-reply.wav")));
 
 /// A caller's two sentences with a pause between them; 8 kHz, about 6.5 s.
 #[must_use]
 pub fn caller() -> Speech {
-    Speech::recorded(include_bytes!("../../speech/caller.wav"))
+    CALLER.clone()
 }
 
 /// An agent's greeting; 16 kHz, about 5 s.
 #[must_use]
 pub fn agent() -> Speech {
-    Speech::recorded(include_bytes!("../../speech/agent.wav"))
+    AGENT.clone()
 }
 
 /// An agent's second utterance; 16 kHz, about 5 s.
 #[must_use]
 pub fn agent_reply() -> Speech {
-    Speech::recorded(include_bytes!("../../speech/agent-reply.wav"))
+    AGENT_REPLY.clone()
 }
 
 impl Speech {
@@ -33,6 +60,7 @@ impl Speech {
         Self {
             rate_hz,
             samples: samples.into(),
+            others: Arc::default(),
         }
     }
 
@@ -91,39 +119,59 @@ impl Speech {
         Self::from_samples(self.rate_hz, &self.samples[..count])
     }
 
-    /// The same speech at another rate: a windowed sinc, exact in time and free of aliases, and too slow for anything but
-    /// preparing a recording once.
+    /// The same speech at another rate, exact in time and free of aliases. Worked out once for all clones.
     #[must_use]
     pub fn at_rate(&self, rate_hz: u32) -> Self {
-        const HALF_WIDTH: i64 = 24;
-        if rate_hz == self.rate_hz || self.samples.is_empty() {
-            return Self {
-                rate_hz,
-                samples: self.samples.clone(),
-            };
+        if rate_hz == self.rate_hz || rate_hz == 0 {
+            return self.clone();
         }
-        let ratio = f64::from(self.rate_hz) / f64::from(rate_hz);
-        // Below half of the lower rate, with room for the transition band.
-        let cutoff = 0.92 * (1.0 / ratio).min(1.0);
-        let half = (HALF_WIDTH as f64 / cutoff).ceil();
-        let count = (self.samples.len() as f64 / ratio).floor() as usize;
-        let samples: Vec<i16> = (0..count)
-            .map(|n| {
-                let centre = n as f64 * ratio;
-                let first = (centre - half).ceil().max(0.0) as usize;
-                let last = ((centre + half).floor() as usize).min(self.samples.len() - 1);
-                let sum: f64 = (first..=last)
-                    .map(|k| {
-                        let x = k as f64 - centre;
-                        let window = 0.5 + 0.5 * (std::f64::consts::PI * x / half).cos();
-                        f64::from(self.samples[k]) * cutoff * sinc(cutoff * x) * window
-                    })
-                    .sum();
-                sum.round().clamp(f64::from(i16::MIN), f64::from(i16::MAX)) as i16
-            })
-            .collect();
-        Self::from_samples(rate_hz, samples)
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = others
+            .entry(rate_hz)
+            .or_insert_with(|| resample(&self.samples, self.rate_hz, rate_hz).into());
+        Self::from_samples(rate_hz, Arc::clone(samples))
     }
+}
+
+/// A windowed sinc, as a table of one filter for each phase between two input samples.
+fn resample(samples: &[i16], from_hz: u32, to_hz: u32) -> Vec<i16> {
+    const HALF_WIDTH: f64 = 24.0;
+    let divisor = greatest_common_divisor(from_hz, to_hz);
+    let (up, down) = ((to_hz / divisor) as usize, (from_hz / divisor) as usize);
+    // Below half of the lower rate, with room for the transition band.
+    let cutoff = 0.92 * (up as f64 / down as f64).min(1.0);
+    let half = (HALF_WIDTH / cutoff).ceil() as usize;
+    let filters: Vec<Vec<f32>> = (0..up)
+        .map(|phase| {
+            // Tap `t` belongs to the input sample that is `t + 1 - half` after the one at or before the output's time.
+            (0..2 * half)
+                .map(|tap| {
+                    let x = (tap as f64 + 1.0 - half as f64) - phase as f64 / up as f64;
+                    let window = 0.5 + 0.5 * (std::f64::consts::PI * x / half as f64).cos();
+                    (cutoff * sinc(cutoff * x) * window) as f32
+                })
+                .collect()
+        })
+        .collect();
+    let mut padded = vec![0.0_f32; half - 1];
+    padded.extend(samples.iter().map(|&sample| f32::from(sample)));
+    padded.resize(padded.len() + half + 1, 0.0);
+    (0..samples.len() * up / down)
+        .map(|n| {
+            let (first, phase) = (n * down / up, n * down % up);
+            let sum: f32 = padded[first..first + 2 * half]
+                .iter()
+                .zip(&filters[phase])
+                .map(|(x, h)| x * h)
+                .sum();
+            // A float beyond the range becomes the nearest sample.
+            sum.round() as i16
+        })
+        .collect()
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// Root mean square of the samples; 0 for none.

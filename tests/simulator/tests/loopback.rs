@@ -1,4 +1,5 @@
 //! The simulator against a gateway of a few lines, so that its own manners are known before it judges another's.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
 
 use std::{
     net::SocketAddr,
@@ -33,6 +34,9 @@ use tokio_tungstenite::{connect_async, tungstenite};
 
 const SOON: Duration = Duration::from_secs(10);
 
+/// Path with query, headers and parameters.
+type Webhook = (String, HeaderMap, Vec<(String, String)>);
+
 /// What the little gateway does with a media socket.
 #[derive(Debug, Clone)]
 enum Media {
@@ -53,8 +57,7 @@ struct Desk {
     media: Media,
     address: SocketAddr,
     document: Option<String>,
-    /// Path with query, headers and parameters of each webhook.
-    webhooks: Mutex<Vec<(String, HeaderMap, Vec<(String, String)>)>>,
+    webhooks: Mutex<Vec<Webhook>>,
     /// Events from media sockets, audio left out.
     events: Mutex<Vec<Value>>,
     sockets: Mutex<usize>,
@@ -100,7 +103,7 @@ async fn exchange(media: Media, document: Option<&str>, options: Options) -> (Ar
 }
 
 async fn webhook(State(desk): State<Arc<Desk>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let parameters = url::form_urlencoded::parse(&body).into_owned().collect();
+    let parameters = form_urlencoded::parse(&body).into_owned().collect();
     desk.webhooks
         .lock()
         .unwrap()
@@ -208,10 +211,10 @@ async fn bridge(socket: WebSocket, agent: &str) {
     };
     let down = async {
         while let Some(Ok(message)) = from_agent.next().await {
-            if let tungstenite::Message::Text(text) = message {
-                if to_carrier.send(Message::Text(text.to_string().into())).await.is_err() {
-                    break;
-                }
+            if let tungstenite::Message::Text(text) = message
+                && to_carrier.send(Message::Text(text.to_string().into())).await.is_err()
+            {
+                break;
             }
         }
         let _ = to_carrier.close().await;
@@ -391,7 +394,7 @@ async fn rest(carrier: &RunningCarrier, method: reqwest::Method, path: &str, for
 }
 
 fn call_form(carrier: &RunningCarrier, desk: &Desk, to: &str) -> String {
-    url::form_urlencoded::Serializer::new(String::new())
+    form_urlencoded::Serializer::new(String::new())
         .append_pair("To", to)
         .append_pair("From", carrier.own_number())
         .append_pair("Url", &format!("http://{}/answer?x=1", desk.address))
@@ -490,7 +493,7 @@ async fn a_call_can_be_sent_elsewhere_while_it_streams() {
         .await
         .unwrap();
     let conference = "<Response><Dial><Conference endConferenceOnExit=\"true\">room</Conference></Dial></Response>";
-    let form = url::form_urlencoded::Serializer::new(String::new())
+    let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("Twiml", conference)
         .finish();
     let (status, _) = rest(
@@ -785,7 +788,7 @@ async fn agents_misbehave_on_demand() {
     let faults = AgentMisbehaviour {
         burst: Some(Duration::from_secs(10)),
         garbage_after: Some(Duration::from_millis(10)),
-        drop_after: Some(Duration::from_millis(300)),
+        drop_after: Some(Duration::from_millis(1500)),
         ..AgentMisbehaviour::default()
     };
     let agent = Agent::start(AgentOptions::new(AgentProtocol::Strowger, AgentScript::new()).misbehaving(faults))

@@ -80,7 +80,7 @@ impl CheckedDial {
             Host::Ipv6(address) => vec![address.into()],
             Host::Domain(name) => self
                 .resolver
-                .lookup(name.trim_end_matches('.'))
+                .lookup(name.strip_suffix('.').unwrap_or(name))
                 .await
                 .map_err(DialError::Resolve)?,
         };

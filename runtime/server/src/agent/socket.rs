@@ -380,13 +380,23 @@ impl<S: Shape> Leg<'_, S> {
             End::Stalled => self.deliver_last(AgentEvent::Stalled, mailbox).await,
             End::Closed { code, reason } => {
                 self.deliver_last(AgentEvent::Closed { code, reason }, mailbox).await;
-                // Sends our half of a closing handshake that the agent began. After an accident this ends at once.
-                let _ = timeout(close_timeout, self.socket.until_ended()).await;
+                // Sends our half of a closing handshake that the agent began. After an accident this fails at once.
+                let _ = timeout(close_timeout, self.socket.stream.flush()).await;
             }
             End::Refused { code, reason } => {
-                let closing = CloseFrame { code, reason: Utf8Bytes::from_static("") };
+                let closing = CloseFrame {
+                    code,
+                    reason: Utf8Bytes::from_static(""),
+                };
                 let _ = timeout(close_timeout, self.socket.stream.close(Some(closing))).await;
-                self.deliver_last(AgentEvent::Closed { code: Some(code.into()), reason }, mailbox).await;
+                self.deliver_last(
+                    AgentEvent::Closed {
+                        code: Some(code.into()),
+                        reason,
+                    },
+                    mailbox,
+                )
+                .await;
                 let _ = timeout(close_timeout, self.socket.discard()).await;
             }
         }
@@ -423,7 +433,7 @@ impl<S: Shape> Leg<'_, S> {
                 reason: Utf8Bytes::from_static(""),
             };
             if self.socket.stream.close(Some(closing)).await.is_ok() {
-                self.socket.until_ended().await;
+                self.socket.until_closed().await;
             }
         };
         if timeout(self.limits.close_timeout, leaving).await.is_err() {
@@ -507,8 +517,13 @@ impl Socket {
         })
     }
 
-    async fn until_ended(&mut self) {
-        while let Some(Ok(_)) = self.stream.next().await {}
+    /// Reads up to the agent's half of the closing handshake. What it says until then concerns nobody any more.
+    async fn until_closed(&mut self) {
+        while let Some(Ok(message)) = self.stream.next().await {
+            if message.is_close() {
+                return;
+            }
+        }
     }
 
     /// Takes what the agent still sends after a message that could not be read. Ending the connection with bytes unread
@@ -613,6 +628,11 @@ fn target(spec: &AgentSpec) -> Result<Url, ConnectError> {
         return Err(misconfigured("its URL contains a user name or password; use a header"));
     }
     url.set_fragment(None);
+    // Certificates and servers have names without the dot that ends an absolute one.
+    if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
+        url.set_host(Some(&name))
+            .map_err(|_| misconfigured("its URL has no usable host"))?;
+    }
     Ok(url)
 }
 

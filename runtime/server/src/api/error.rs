@@ -1,6 +1,6 @@
 //! Everything that a client can be told went wrong, and its status, in one place.
 
-use std::error::Error as _;
+use std::error::Error;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -133,7 +133,7 @@ fn operation(error: OperationError) -> (StatusCode, String, String, Vec<FieldPro
 }
 
 /// The cause goes to the log, where the operator looks; the client learns that it is not its fault.
-fn internal(problem: &str, cause: Option<&dyn std::error::Error>) -> (StatusCode, String, String, Vec<FieldProblem>) {
+fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> (StatusCode, String, String, Vec<FieldProblem>) {
     tracing::error!(problem, cause, "a request to the API failed");
     let message = "the gateway failed; its operator finds the cause in the log".to_owned();
     (

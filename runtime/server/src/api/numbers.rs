@@ -58,6 +58,7 @@ pub(super) async fn create<O: Operations>(
     if let Some(agent) = &agent {
         operations.store().find_agent(&organization, agent).await?;
     }
+    operations.store().require_free_number(&configuration, &address).await?;
     let written = WrittenAddress::new(written);
     if can_sync(operations.as_ref(), &configuration) {
         match operations.validate_number(&configuration, &written).await {

@@ -845,6 +845,7 @@ async fn a_carrier_that_fails_never_loses_a_number() {
     server.made(&numbers, number.clone()).await;
     let stranger = server.stranger().await;
     let theirs = stranger.configuration("main", "ACCT1").await;
+    server.fake.asked();
     let (status, body) = stranger
         .post(
             &format!("{CONFIGS}/{theirs}/phone-numbers"),

@@ -128,7 +128,7 @@ fn conversation() -> AgentScript {
     AgentScript::new()
         .on(AgentWhen::Start, [speech::agent().into(), AgentDo::Mark("greeting".to_owned())])
         .once(AgentWhen::HeardWhileSpeaking(Duration::from_millis(200)), [AgentDo::Clear])
-        .once(AgentWhen::Quiet(Duration::from_millis(900)), [speech::agent_reply().into(), AgentDo::Mark("reply".to_owned())])
+        .once(AgentWhen::Quiet(Duration::from_millis(1_300)), [speech::agent_reply().into(), AgentDo::Mark("reply".to_owned())])
         .on(AgentWhen::Dtmf('5'), [AgentDo::HangUp])
 }
 

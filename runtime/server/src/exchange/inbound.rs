@@ -76,7 +76,9 @@ impl Exchange {
         let account = reference.account_id.as_ref().map(AccountId::new);
         let call = match self.inner.store.call_of_account(provider.name(), account.as_ref(), &id).await {
             Ok(Some(call)) => call,
-            Ok(None) => return Err(Refused::NoSuchCall),
+            // Most likely a call that was refused and therefore has no record: the carrier reports its end all the same.
+            // Nothing acts on it, and an error would only have it repeated.
+            Ok(None) => return Ok(Response { status: 204, headers: Vec::new(), body: Vec::new() }),
             Err(error) => {
                 tracing::error!(%error, "cannot look a call up");
                 return Err(Refused::Unavailable);

@@ -146,7 +146,7 @@ impl Store {
         .bind(i64::from(settings.record))
         .bind(settings.parameters.to_string())
         .bind(now)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(conflict)?;
         Ok(Agent {
@@ -183,7 +183,7 @@ impl Store {
         .bind(i64::from(settings.record))
         .bind(settings.parameters.to_string())
         .bind(now);
-        let row = optional(query, &self.pool)
+        let row = optional(query, &self.writer)
             .await
             .map_err(conflict)?
             .ok_or(StoreError::NotFound { what: "agent" })?;
@@ -234,7 +234,7 @@ impl Store {
         let result = sqlx::query("DELETE FROM agents WHERE id = $1 AND organization_id = $2")
             .bind(id.as_str())
             .bind(organization.as_str())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         if result.rows_affected() == 0 {
             Err(StoreError::NotFound { what: "agent" })

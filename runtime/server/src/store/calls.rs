@@ -332,7 +332,7 @@ impl Store {
             .bind(new.media.as_ref().map(|(token, _)| token.hash()))
             .bind(new.media.as_ref().map(|(_, expires_at)| *expires_at))
             .bind(now);
-        optional(query, &self.pool).await.map_err(|error| {
+        optional(query, &self.writer).await.map_err(|error| {
             if error
                 .as_database_error()
                 .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
@@ -370,7 +370,7 @@ impl Store {
              AND media_token_expires_at > $2 AND state <> 'completed' RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(token.hash()).bind(now);
-        if let Some(row) = optional(query, &self.pool).await.map_err(StoreError::from)? {
+        if let Some(row) = optional(query, &self.writer).await.map_err(StoreError::from)? {
             return Ok(call_of(&row)?);
         }
         let query =
@@ -395,7 +395,7 @@ impl Store {
         let result = sqlx::query("UPDATE calls SET provider_call_id = $2 WHERE id = $1")
             .bind(id.as_str())
             .bind(provider_call_id.expose())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await;
         match result {
             Ok(result) if result.rows_affected() == 0 => Err(NO_SUCH),
@@ -452,7 +452,7 @@ impl Store {
     }
 
     async fn change_call(&self, query: super::AnyQuery<'_>) -> Result<(), StoreError> {
-        if query.execute(&self.pool).await?.rows_affected() == 0 {
+        if query.execute(&self.writer).await?.rows_affected() == 0 {
             Err(NO_SUCH)
         } else {
             Ok(())
@@ -473,7 +473,7 @@ impl Store {
         .bind(finish.answered_at)
         .bind(finish.ended_at)
         .bind(i64::try_from(finish.duration_ms).unwrap_or(i64::MAX))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         if result.rows_affected() == 1 {
             return Ok(true);

@@ -318,7 +318,7 @@ impl Store {
         .bind(organization.as_str())
         .bind(now)
         .bind(reason.chars().take(REASON_CHARS_MAX).collect::<String>())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         if result.rows_affected() == 0 {
             Err(NO_SUCH)
@@ -345,7 +345,7 @@ impl Store {
             .bind(id.as_str())
             .bind(organization.as_str())
             .bind(now);
-        let row = optional(query, &self.pool).await?.ok_or(NO_SUCH)?;
+        let row = optional(query, &self.writer).await?.ok_or(NO_SUCH)?;
         self.configuration_of(&row)
     }
 

@@ -216,19 +216,53 @@ impl Store {
         if !ADDRESS.is_violated_by(&error) && !ROUTE.is_violated_by(&error) {
             return Ok(error.into());
         }
-        // A number of the same organisation violates both; what is said must not depend on which is checked first.
+        let holder = self
+            .number_holder(&new.organization, provider, account_index, &new.address)
+            .await?;
+        route_taken("address", &new.organization, holder.as_ref())
+    }
+
+    /// Who has a number, so that the organisation cannot. A number of the same organisation comes first: it violates both
+    /// constraints, and what is said must not depend on which one the database checks first.
+    async fn number_holder(
+        &self,
+        organization: &OrganizationId,
+        provider: &str,
+        account_index: Option<&str>,
+        address: &Address,
+    ) -> Result<Option<AnyRow>, StoreError> {
         let query = sqlx::query(
             "SELECT n.organization_id AS organization_id, c.name AS name FROM phone_numbers n \
              JOIN telephony_configurations c ON c.id = n.configuration_id WHERE n.address_normalized = $1 \
              AND (n.organization_id = $2 OR (n.provider = $3 AND n.account_index = $4)) \
              ORDER BY CASE n.organization_id WHEN $2 THEN 0 ELSE 1 END LIMIT 1",
         )
-        .bind(new.address.expose())
-        .bind(new.organization.as_str())
+        .bind(address.expose())
+        .bind(organization.as_str())
         .bind(provider)
         .bind(account_index);
-        let holder = optional(query, &self.pool).await?;
-        route_taken("address", &new.organization, holder.as_ref())
+        Ok(optional(query, &self.pool).await?)
+    }
+
+    /// Whether [`Store::create_number`] would have it, before a carrier is asked to do something about it. Only the creation
+    /// itself settles the matter.
+    ///
+    /// # Errors
+    /// `Conflict`, as for the creation.
+    pub async fn require_free_number(
+        &self,
+        configuration: &Configuration,
+        address: &Address,
+    ) -> Result<(), StoreError> {
+        let index = self.account_index(&configuration.provider, configuration.account_id.as_ref());
+        let organization = &configuration.organization;
+        match self
+            .number_holder(organization, &configuration.provider, index.as_deref(), address)
+            .await?
+        {
+            None => Ok(()),
+            holder => Err(route_taken("address", organization, holder.as_ref())?),
+        }
     }
 
     /// One number of a configuration.
@@ -386,7 +420,7 @@ impl Store {
                 .bind(id.as_str())
                 .bind(organization.as_str())
                 .bind(configuration.as_str())
-                .execute(&self.pool)
+                .execute(&self.writer)
                 .await?;
         if result.rows_affected() == 0 {
             Err(NO_SUCH)

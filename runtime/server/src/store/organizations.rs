@@ -102,7 +102,7 @@ impl Store {
             .bind(id.as_str())
             .bind(name)
             .bind(now)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await
             .map_err(|error| {
                 if NAME.is_violated_by(&error) {
@@ -166,7 +166,7 @@ impl Store {
         .bind(key.hash())
         .bind(key.prefix())
         .bind(now)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await;
         match result {
             Ok(_) => {
@@ -230,7 +230,7 @@ impl Store {
         .bind(id.as_str())
         .bind(organization.as_str())
         .bind(now)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         if result.rows_affected() == 0 {
             Err(StoreError::NotFound { what: "API key" })

@@ -63,7 +63,7 @@ impl Store {
         .bind(key)
         .bind(value.to_string())
         .bind(expiry(now, ttl))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await
         .map_err(gone)?;
         Ok(())
@@ -85,7 +85,7 @@ impl Store {
         .bind(key)
         .bind(expiry(now, ttl))
         .bind(now);
-        Ok(optional(query, &self.pool).await.map_err(gone)?.is_some())
+        Ok(optional(query, &self.writer).await.map_err(gone)?.is_some())
     }
 
     /// Forgets what has expired; returns how much. Nothing depends on it but the size of the database.
@@ -95,7 +95,7 @@ impl Store {
     pub async fn purge_expired_state(&self, now: UnixMs) -> Result<u64, StoreError> {
         let result = sqlx::query("DELETE FROM provider_state WHERE expires_at <= $1")
             .bind(now)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(result.rows_affected())
     }

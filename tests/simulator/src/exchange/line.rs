@@ -83,6 +83,7 @@ impl Line {
             Callee::Answers { script, .. } => script.clone(),
             _ => CallerScript::new(),
         };
+        script.prepare(exchange.carrier.audio().rate_hz());
         Self {
             exchange,
             call,

@@ -144,7 +144,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    /// From now on somebody listens at the other end, and what gets lost counts.
+    /// From now on somebody listens at the other end, and tones count.
     pub(super) fn go_live(&self) {
         self.live.store(true, Ordering::Relaxed);
     }
@@ -153,13 +153,10 @@ impl Flight {
         self.live.load(Ordering::Relaxed)
     }
 
-    /// A frame is sent now.
+    /// A frame is sent now. Its audio counts even if nobody listens yet: a gateway may keep it for later.
     pub(super) fn said(&self, tone: Option<usize>, duration: Duration) {
-        if !self.is_live() {
-            return;
-        }
         self.said_us.fetch_add(duration.as_micros() as u64, Ordering::Relaxed);
-        if let Some(tone) = tone {
+        if let Some(tone) = tone.filter(|_| self.is_live()) {
             self.said_at_ns[tone].store(clock::now().as_nanos() as u64, Ordering::Relaxed);
             self.tones_said.fetch_add(1, Ordering::Relaxed);
         }
