@@ -136,8 +136,12 @@ pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// An error of the engine as one line of bounded length.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
+    // The cause first: what the engine puts around it is a backtrace, which may be longer than the line.
+    let mut chain: Vec<String> = error.chain().map(ToString::to_string).collect();
+    chain.rotate_right(1);
+    let text = chain.join("\n");
     let mut line: String = text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" | ");
     if line.len() > 600 {
         let end = (0..=600).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);

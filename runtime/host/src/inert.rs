@@ -5,7 +5,7 @@
 //! synchronously from anywhere.
 
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime::{Error, Result};
+use wasmtime::Result;
 
 mod generated {
     #![allow(unsafe_code, missing_debug_implementations, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated code")]
@@ -59,6 +59,11 @@ const OUTPUT_BYTES_MAX: usize = 8 * 1024;
 /// Random bytes that one call may ask for.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
+/// A guest asked for what has no inert answer, and ends there.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest {0}")]
+pub(crate) struct Stopped(String);
+
 /// What an invocation sees of the world.
 #[derive(Debug)]
 pub(crate) struct Inert {
@@ -105,7 +110,7 @@ impl Inert {
 
     fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > RANDOM_BYTES_MAX {
-            return Err(Error::msg(format!("asked for {len} random bytes at once; at most {RANDOM_BYTES_MAX} are given")));
+            return Err(Stopped(format!("asked for {len} random bytes at once; at most {RANDOM_BYTES_MAX} are given")).into());
         }
         let mut bytes = Vec::with_capacity(len as usize + 8);
         while (bytes.len() as u64) < len {
@@ -238,7 +243,7 @@ impl environment::Host for Inert {
 }
 impl exit::Host for Inert {
     fn exit(&mut self, _: std::result::Result<(), ()>) -> Result<()> {
-        Err(Error::msg("the guest called exit"))
+        Err(Stopped("called exit".to_owned()).into())
     }
 }
 impl stdin::Host for Inert {

@@ -143,9 +143,11 @@ impl Provider {
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let digest = digest(bytes);
         let component = engine.compile(bytes, &digest)?;
+        // Exports before imports: a component of another version of the contract imports that version too, and is to hear that
+        // rather than that it reaches out.
+        let present = check_exports(engine, &component)?;
         let imports = check_imports(engine, &component)?;
         check_resources(&component)?;
-        let present = check_exports(engine, &component)?;
         let pre = engine
             .linker()
             .instantiate_pre(&component)
@@ -395,7 +397,7 @@ fn classify(export: &'static str, state: &State, error: &wasmtime::Error) -> Inv
             Some(wanted_bytes) => GuestFault::Memory { export, wanted_bytes, limit_bytes: state.limits.memory_bytes_max }.into(),
             None => GuestFault::Trap { export, detail: text }.into(),
         },
-        None if text.contains("called exit") || text.contains("random bytes") => GuestFault::Trap { export, detail: text }.into(),
+        None if error.is::<inert::Stopped>() => GuestFault::Trap { export, detail: text }.into(),
         None => GuestFault::MalformedOutput { export, what: text }.into(),
     }
 }

@@ -174,12 +174,12 @@ pub enum AgentCommand {
     MarkPlayed {
         /// As the agent gave it.
         name: String,
-        /// Milliseconds of the agent's audio that the caller had heard by then.
+        /// Milliseconds of the agent's audio that the caller had heard in this call by then.
         heard_ms: u64,
     },
     /// What was not heard yet is gone.
     Cleared {
-        /// Milliseconds of the agent's audio that the caller heard before it was cut.
+        /// Milliseconds that the caller heard of the utterance that was cut.
         heard_ms: u64,
         /// The marks in what is gone, in their order.
         marks: Vec<String>,

@@ -29,6 +29,8 @@ const MAILBOX_LENGTH: usize = 256;
 /// How long the agent's last words may play before its hang-up is carried out.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 
+/// A pause of the agent that the picture does not show.
+const BREATH_MS: u64 = 300;
 /// How often it is looked whether they have been heard.
 const LAST_WORDS_CHECK: Duration = Duration::from_millis(20);
 
@@ -362,7 +364,7 @@ impl Session {
         match (played.speaking, self.speaking_since_ms) {
             (true, None) => self.speaking_since_ms = Some(at_ms),
             (false, Some(since)) => {
-                self.entries.push(Entry::span(Kind::AgentSpeaking, since, at_ms, "agent speaks"));
+                self.spoke(since, at_ms);
                 self.speaking_since_ms = None;
             }
             _ => {}
@@ -376,6 +378,15 @@ impl Session {
         }
         if self.last_words.is_some() && self.media.as_ref().is_none_or(MediaPath::is_silent) {
             self.say_goodbye();
+        }
+    }
+
+    /// Draws that the agent spoke. A breath is not the end of what it says.
+    fn spoke(&mut self, from_ms: u64, to_ms: u64) {
+        let last = self.entries.iter_mut().rev().find(|entry| entry.kind == Kind::AgentSpeaking);
+        match last {
+            Some(last) if last.to_ms.is_some_and(|end| from_ms <= end + BREATH_MS) => last.to_ms = Some(to_ms),
+            _ => self.entries.push(Entry::span(Kind::AgentSpeaking, from_ms, to_ms, "agent speaks")),
         }
     }
 
@@ -482,7 +493,7 @@ impl Session {
         let Some(media) = &mut self.media else { return };
         let Some(cleared) = media.clear(now_us).await else { return };
         if let Some(since) = self.speaking_since_ms.take() {
-            self.entries.push(Entry::span(Kind::AgentSpeaking, since, at_ms, "agent speaks"));
+            self.spoke(since, at_ms);
         }
         let heard_ms = cleared.heard_ms;
         self.command(AgentCommand::Cleared { heard_ms, marks: cleared.marks });
@@ -512,7 +523,7 @@ impl Session {
         }
         let ended_ms = self.at_ms();
         if let Some(since) = self.speaking_since_ms.take() {
-            self.entries.push(Entry::span(Kind::AgentSpeaking, since, ended_ms, "agent speaks"));
+            self.spoke(since, ended_ms);
         }
         let mut recording = None;
         let mut levels = strowger_call::timeline::Levels::default();

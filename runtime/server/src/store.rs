@@ -536,79 +536,6 @@ mod tests {
     const NEW_KEY: &str = "0202020202020202020202020202020202020202020202020202020202020202";
 
     #[tokio::test]
-    async fn the_database_is_set_up_as_documented() {
-        let store = testing::open().await;
-        for (pragma, expected) in [
-            ("journal_mode", "wal"),
-            ("synchronous", "1"),
-            ("foreign_keys", "1"),
-            ("busy_timeout", "200"),
-        ] {
-            let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
-            let sql = if pragma == "busy_timeout" {
-                sql.replace("CAST(busy_timeout", "CAST(timeout")
-            } else {
-                sql
-            };
-            let row = optional(sqlx::query(sqlx::AssertSqlSafe(sql)), &store.pool)
-                .await
-                .unwrap()
-                .unwrap();
-            assert_eq!(get::<String>(&row, "value").unwrap(), expected, "{pragma}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_locked_database_is_told_after_the_busy_timeout() {
-        let test = testing::open().await;
-        let other = test.again(KEY).await.unwrap();
-        let held = other.begin().await.unwrap();
-        let begun = std::time::Instant::now();
-        let error = test
-            .create_organization(&OrganizationId::generate(), "Acme", 1)
-            .await
-            .unwrap_err();
-        assert!(matches!(error, StoreError::Locked), "{error:?}");
-        assert!(begun.elapsed() < Duration::from_secs(5));
-        // Who only reads does not notice.
-        test.organizations().await.unwrap();
-        held.rollback().await.unwrap();
-        test.create_organization(&OrganizationId::generate(), "Acme", 1)
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_database_that_is_locked_at_the_start_is_told() {
-        let test = testing::open().await;
-        let other = test.again(KEY).await.unwrap();
-        let _held = other.begin().await.unwrap();
-        let error = test.again(KEY).await.unwrap_err();
-        assert!(matches!(error, StoreError::Locked), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_no_database_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("noise.db");
-        std::fs::write(&path, "this is not a database, whatever its name says".repeat(100)).unwrap();
-        let url = format!("sqlite://{}", path.display());
-        let error = Store::open(&url, Keyring::parse(KEY).unwrap(), &testing::options())
-            .await
-            .unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_database_of_a_newer_version_is_left_alone() {
-        let test = testing::open().await;
-        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
-        sqlx::query(sql).execute(&test.pool).await.unwrap();
-        let error = test.again(KEY).await.unwrap_err();
-        assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
-    }
-
-    #[tokio::test]
     async fn nothing_secret_is_in_the_file() {
         let test = testing::open().await;
         let organization = test.organization("Acme").await;
@@ -693,5 +620,86 @@ mod tests {
             ),
             "{error:?}"
         );
+    }
+}
+
+#[cfg(test)]
+mod sqlite_tests {
+    //! What is particular to the embedded database: its file, its pragmas, and a lock on all of it.
+
+    use super::testing::{self, KEY};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_database_is_set_up_as_documented() {
+        let store = testing::open().await;
+        for (pragma, expected) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "1"),
+            ("foreign_keys", "1"),
+            ("busy_timeout", "200"),
+        ] {
+            let sql = format!("SELECT CAST({pragma} AS TEXT) AS value FROM pragma_{pragma}");
+            let sql = if pragma == "busy_timeout" {
+                sql.replace("CAST(busy_timeout", "CAST(timeout")
+            } else {
+                sql
+            };
+            let row = optional(sqlx::query(sqlx::AssertSqlSafe(sql)), &store.pool)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(get::<String>(&row, "value").unwrap(), expected, "{pragma}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_locked_database_is_told_after_the_busy_timeout() {
+        let test = testing::open().await;
+        let other = test.again(KEY).await.unwrap();
+        let held = other.begin().await.unwrap();
+        let begun = std::time::Instant::now();
+        let error = test
+            .create_organization(&OrganizationId::generate(), "Acme", 1)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Locked), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        // Who only reads does not notice.
+        test.organizations().await.unwrap();
+        held.rollback().await.unwrap();
+        test.create_organization(&OrganizationId::generate(), "Acme", 1)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_locked_at_the_start_is_told() {
+        let test = testing::open().await;
+        let other = test.again(KEY).await.unwrap();
+        let _held = other.begin().await.unwrap();
+        let error = test.again(KEY).await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("noise.db");
+        std::fs::write(&path, "this is not a database, whatever its name says".repeat(100)).unwrap();
+        let url = format!("sqlite://{}", path.display());
+        let error = Store::open(&url, Keyring::parse(KEY).unwrap(), &testing::options())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_version_is_left_alone() {
+        let test = testing::open().await;
+        let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
+        sqlx::query(sql).execute(&test.pool).await.unwrap();
+        let error = test.again(KEY).await.unwrap_err();
+        assert!(matches!(error, StoreError::Schema(_)), "{error:?}");
     }
 }

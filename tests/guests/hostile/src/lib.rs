@@ -393,7 +393,7 @@ impl Leg<Config> for HostileLeg {
             }
             "unknown-format" => format(Some(7)),
             "many" => (0..65).map(|_| MediaEvent::Flow(true)).collect(),
-            "flood" => (0..100_000).map(|_| MediaEvent::Flow(true)).collect(),
+            "flood" => (0..10_000).map(|_| MediaEvent::Flow(true)).collect(),
             "much" => vec![MediaEvent::audio(vec![0; 512 * 1024])],
             "dtmf" => vec![MediaEvent::Dtmf("E".to_owned())],
             "dtmf-empty" => vec![MediaEvent::Dtmf(String::new())],
