@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use strowger_audio::SampleRate;
 use strowger_host::Secret;
@@ -41,7 +42,8 @@ use self::native::Native;
 pub const SUBPROTOCOL: &str = "strowger.v1";
 
 /// How the gateway talks to an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// The gateway plays the carrier's side of the de-facto standard media socket: JSON with µ-law at 8 kHz in it.
     MediaStreams,
@@ -252,6 +254,12 @@ impl Protocol {
             Self::Tone => "tone",
             Self::Play => "play",
         }
+    }
+
+    /// Whether the agent is somewhere else and has a URL.
+    #[must_use]
+    pub const fn is_remote(self) -> bool {
+        matches!(self, Self::MediaStreams | Self::Strowger)
     }
 
     /// The rate that the agent's leg runs at when an agent is configured for `configured`.

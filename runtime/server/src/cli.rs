@@ -121,6 +121,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // What these log below `info` is what passes over the wire, other people's secrets included.
+    let filter = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx"]
+        .iter()
+        .filter_map(|target| format!("{target}=info").parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match cli.command {
         Command::Serve(settings) => with_runtime(serve::run(settings.flags())),

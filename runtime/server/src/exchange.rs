@@ -8,6 +8,7 @@ mod context;
 mod inbound;
 mod operations;
 mod outbound;
+mod rating;
 mod verify;
 
 use std::collections::HashMap;

@@ -25,8 +25,8 @@ use crate::settings::{Settings, SettingsError};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::{api, ingress};
 
-/// How often what providers keep is looked through for what has expired.
-const PURGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// How often expired values of providers are removed, and the prices of ended calls asked for.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 /// Instances beside those of the calls' media.
 const CONTROL_INSTANCES: u32 = 64;
 
@@ -70,7 +70,7 @@ pub struct Gateway {
     exchange: Exchange,
     address: SocketAddr,
     serving: JoinHandle<()>,
-    purging: JoinHandle<()>,
+    housekeeping: JoinHandle<()>,
     stop: CancellationToken,
     grace: Duration,
     /// Component files that were passed over, and why.
@@ -132,8 +132,8 @@ impl Gateway {
                 tracing::error!(%error, "the listener failed");
             }
         });
-        let purging = tokio::spawn(purge(exchange.clone(), stop.clone()));
-        Ok(Self { exchange, address, serving, purging, stop, grace: settings.shutdown_grace, skipped })
+        let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
+        Ok(Self { exchange, address, serving, housekeeping, stop, grace: settings.shutdown_grace, skipped })
     }
 
     /// Where it listens.
@@ -156,7 +156,7 @@ impl Gateway {
         if tokio::time::timeout(Duration::from_secs(5), self.serving).await.is_err() {
             tracing::debug!("connections were left open");
         }
-        drop(self.purging.await);
+        drop(self.housekeeping.await);
         self.exchange.store().close().await;
         ended
     }
@@ -180,15 +180,21 @@ async fn load_providers(registry: &Registry, engine: &Engine, folder: PathBuf) -
         .unwrap_or_else(|error| Err(RegisterError::Read { path: shown, source: std::io::Error::other(error) }))
 }
 
-async fn purge(exchange: Exchange, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(PURGE_INTERVAL);
+async fn keep_house(exchange: Exchange, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    let mut previous = exchange.clock().unix_ms();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = exchange.store().purge_expired_state(exchange.clock().unix_ms()).await {
+        let now = exchange.clock().unix_ms();
+        if let Err(error) = exchange.store().purge_expired_state(now).await {
             tracing::warn!(%error, "expired values of providers could not be removed");
         }
+        if let Err(error) = exchange.rate_calls(previous, now).await {
+            tracing::warn!(%error, "the prices of calls could not be kept");
+        }
+        previous = now;
     }
 }

@@ -39,7 +39,7 @@ use thiserror::Error;
 
 use crate::keyring::{Keyring, OpenError, Place};
 
-pub use agents::{Agent, AgentProtocol, AgentSettings};
+pub use agents::{Agent, AgentSettings};
 pub use calls::{
     CallFilter, CallFinish, CallRecord, CallState, Created, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
     PAGE_ROWS_MAX, new_call_id,
@@ -486,7 +486,7 @@ pub(crate) mod testing {
     pub(crate) fn agent_settings(name: &str) -> AgentSettings {
         AgentSettings {
             name: name.to_owned(),
-            protocol: AgentProtocol::Echo,
+            protocol: crate::agent::Protocol::Echo,
             url: None,
             sample_rate_hz: 16_000,
             headers: SecretHeaders::default(),

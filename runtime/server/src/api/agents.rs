@@ -11,7 +11,8 @@ use url::Url;
 use super::authentication::Caller;
 use super::form::Form;
 use super::{ApiError, Operations, mask, timestamp};
-use crate::store::{Agent, AgentId, AgentProtocol, AgentSettings, OrganizationId, SecretHeaders};
+use crate::agent::Protocol;
+use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders};
 
 const NAME_CHARS_MAX: usize = 64;
 const URL_CHARS_MAX: usize = 2_048;
@@ -97,14 +98,14 @@ fn settings(mut form: Form, stored: Option<&AgentSettings>) -> Result<AgentSetti
         .text("name", NAME_CHARS_MAX)
         .or_else(|| stored.map(|stored| stored.name.clone()));
     let name = form.required("name", name);
-    let names = AgentProtocol::ALL.map(AgentProtocol::as_str);
-    let sent = form.choice("protocol", &names, AgentProtocol::parse);
+    let names = Protocol::ALL.map(Protocol::as_str);
+    let sent = form.choice("protocol", &names, |name| name.parse::<Protocol>().ok());
     if sent.is_none() && stored.is_none() {
         form.required::<()>("protocol", None);
     }
     let protocol = sent
         .or(stored.map(|stored| stored.protocol))
-        .unwrap_or(AgentProtocol::Echo);
+        .unwrap_or(Protocol::Echo);
 
     let sent_url = form.text("url", URL_CHARS_MAX);
     let url = if protocol.is_remote() {
@@ -134,7 +135,7 @@ fn settings(mut form: Form, stored: Option<&AgentSettings>) -> Result<AgentSetti
         form.problem("sample_rate_hz", format!("must be one of {expected}"));
     }
     // The standard's wire carries 8 kHz and nothing else.
-    let sample_rate_hz = if protocol == AgentProtocol::MediaStreams {
+    let sample_rate_hz = if protocol == Protocol::MediaStreams {
         if sent_rate.is_some_and(|rate| rate != 8_000) {
             form.problem("sample_rate_hz", "must be 8000 for `media-streams`");
         }

@@ -110,7 +110,7 @@ impl Exchange {
     }
 
     /// The call as the component sees it, from its row.
-    fn guest_call(&self, provider: &Provider, call: &CallRecord) -> operation::Call {
+    pub(super) fn guest_call(&self, provider: &Provider, call: &CallRecord) -> operation::Call {
         let base = format!("{}/api/v1/telephony/{}", self.public_base(), provider.name());
         operation::Call {
             id: call.id.as_str().to_owned(),

@@ -228,8 +228,9 @@ impl CallContext {
             duration_ms: outcome.duration_ms,
         };
         let written = async {
-            if let Some(path) = &recording {
-                self.store.set_recording(&self.call_id, &path.to_string_lossy()).await?;
+            // Relative to the folder of recordings, so that the data directory can move.
+            if let Some(name) = recording.as_ref().and_then(|path| path.file_name()) {
+                self.store.set_recording(&self.call_id, &name.to_string_lossy()).await?;
             }
             if let Some(cost) = &summary.cost {
                 self.store.set_cost(&self.call_id, &json!(cost)).await?;

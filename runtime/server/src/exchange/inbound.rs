@@ -12,7 +12,7 @@ use url::Url;
 
 use super::callback::Told;
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
-use crate::agent::{AgentSpec, Protocol};
+use crate::agent::AgentSpec;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
 use crate::store::{AccountId, Agent, AgentSettings, Created, MediaToken, NewCall, Route, Scope, new_call_id};
@@ -316,12 +316,11 @@ impl Exchange {
 
 /// An agent as it is stored, as its leg needs it.
 fn agent_spec(settings: &AgentSettings) -> Result<AgentSpec, String> {
-    let protocol: Protocol = settings.protocol.as_str().parse().map_err(|error| format!("its protocol is {error}"))?;
     let url = settings.url.as_deref().map(Url::parse).transpose().map_err(|error| format!("its URL is not one: {error}"))?;
     let sample_rate = SampleRate::try_from(settings.sample_rate_hz).map_err(|error| error.to_string())?;
     let headers = settings.headers.expose().iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
     let parameters = settings.parameters.as_object().cloned().unwrap_or_default();
-    Ok(AgentSpec { protocol, url, sample_rate, headers, parameters })
+    Ok(AgentSpec { protocol: settings.protocol, url, sample_rate, headers, parameters })
 }
 
 /// A genuine inbound call on its way in.

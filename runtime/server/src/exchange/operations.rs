@@ -43,7 +43,7 @@ impl Exchange {
     }
 
     /// Runs an operation of a configuration's provider.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         configuration: &Configuration,
         begin: impl FnOnce(&Provider, &Credentials) -> Result<Operation<T>, InvokeError> + Send,
@@ -109,16 +109,22 @@ impl Operations for Exchange {
         self.place(request).await
     }
 
-    /// A call that no session of this process carries has nothing that could be ended from here.
+    /// A call that no session of this process carries is ended at the carrier; its callback closes the record.
     async fn hang_up(&self, call: &CallRecord) -> Result<(), OperationError> {
-        if !Self::hang_up(self, &call.id).await {
-            tracing::warn!("a call that is not live here was to be hung up");
+        if Self::hang_up(self, &call.id).await {
+            return Ok(());
         }
-        Ok(())
+        let Some(configuration) = &call.configuration else { return Err(OperationError::ProviderMissing) };
+        let configuration = self.inner.store.find_configuration(&call.organization, configuration).await?;
+        let moment = self.moment();
+        let begin = |provider: &Provider, credentials: &Credentials| {
+            provider.hang_up(credentials, self.guest_call(provider, call), moment)
+        };
+        self.ask(&configuration, begin).await.map(drop)
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
-        call.recording_path.as_ref().map(PathBuf::from)
+        call.recording_path.as_ref().map(|name| self.inner.options.recordings.join(name))
     }
 
     async fn timeline_svg(&self, call: &CallRecord) -> Option<String> {

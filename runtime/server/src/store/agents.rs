@@ -1,8 +1,9 @@
 //! Voice agents: who talks to the caller.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::{Any, Transaction};
+
+use crate::agent::Protocol;
 
 use super::{
     AgentId, Columns, OrganizationId, Place, SecretHeaders, Store, StoreError, Unique, UnixMs, corrupt, flag, get,
@@ -14,58 +15,13 @@ const NAME: Unique = Unique {
     columns: "agents.organization_id, agents.name",
 };
 
-/// How the gateway talks to an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AgentProtocol {
-    /// The gateway plays the carrier's side of the de-facto standard media socket.
-    MediaStreams,
-    /// JSON control and binary PCM16.
-    Strowger,
-    /// Built in: says back what it hears.
-    Echo,
-    /// Built in: a tone.
-    Tone,
-    /// Built in: plays a file.
-    Play,
-}
-
-impl AgentProtocol {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::MediaStreams, Self::Strowger, Self::Echo, Self::Tone, Self::Play];
-
-    /// The name in rows and in the API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MediaStreams => "media-streams",
-            Self::Strowger => "strowger",
-            Self::Echo => "echo",
-            Self::Tone => "tone",
-            Self::Play => "play",
-        }
-    }
-
-    /// Reads the name.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|protocol| protocol.as_str() == text)
-    }
-
-    /// Whether the agent is somewhere else and has a URL.
-    #[must_use]
-    pub fn is_remote(self) -> bool {
-        matches!(self, Self::MediaStreams | Self::Strowger)
-    }
-}
-
 /// What a user decides about an agent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AgentSettings {
     /// Unique in the organisation.
     pub name: String,
     /// How to talk to it.
-    pub protocol: AgentProtocol,
+    pub protocol: Protocol,
     /// Where it listens (`ws:` or `wss:`); none for those built in.
     pub url: Option<String>,
     /// Samples per second that it takes and gives.
@@ -268,7 +224,7 @@ impl Store {
             settings: AgentSettings {
                 name: get(row, "name")?,
                 protocol: parse(row, "protocol", |text| {
-                    AgentProtocol::parse(&text).ok_or("unknown protocol")
+                    text.parse::<Protocol>().map_err(|_| "unknown protocol")
                 })?,
                 url: get(row, "url")?,
                 sample_rate_hz: u32::try_from(rate).map_err(|error| corrupt("sample_rate_hz", error.to_string()))?,
@@ -317,7 +273,7 @@ mod tests {
         let acme = store.organization("Acme").await;
         let other = store.organization("Other").await;
         let mut settings = testing::agent_settings("bot");
-        settings.protocol = AgentProtocol::MediaStreams;
+        settings.protocol = Protocol::MediaStreams;
         settings.url = Some("wss://bot.example/socket".to_owned());
         settings.headers = SecretHeaders::new(vec![("Authorization".to_owned(), "Bearer whisper".to_owned())]);
         settings.parameters = serde_json::json!({ "voice": "low" });
@@ -363,9 +319,9 @@ mod tests {
 
     #[test]
     fn protocols_have_one_name() {
-        for protocol in AgentProtocol::ALL {
+        for protocol in Protocol::ALL {
             assert_eq!(serde_json::json!(protocol), protocol.as_str());
-            assert_eq!(AgentProtocol::parse(protocol.as_str()), Some(protocol));
+            assert_eq!(protocol.as_str().parse(), Ok(protocol));
         }
     }
 }

@@ -659,6 +659,19 @@ impl Store {
             .map(call_of)
             .collect()
     }
+
+    /// Answered calls that ended at `since` or later and have no price yet, oldest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn unrated_calls(&self, since: UnixMs) -> Result<Vec<CallRecord>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM calls WHERE state = 'completed' AND cost IS NULL AND answered_at IS NOT NULL AND ended_at >= $1 \
+             ORDER BY ended_at, id LIMIT $2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(since).bind(i64::from(PAGE_ROWS_MAX));
+        query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
+    }
 }
 
 fn taken() -> StoreError {
