@@ -107,9 +107,10 @@ oracles:
         cp tests/oracles/requirements.txt "$stamp"
     fi
 
-# Measure: codec and host, audio, and calls under load (docs/performance.md)
+# Measure: audio, sandbox, webhooks, and calls under load (docs/performance.md); about seven minutes beside the builds
 bench: providers
-    cargo bench --locked --package strowger-audio --package strowger-tests
+    cargo bench --locked --package strowger-audio --bench audio
+    cargo bench --locked --package strowger-tests --bench host
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 

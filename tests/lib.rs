@@ -10,7 +10,9 @@ use strowger_host::{Credentials, Engine, EngineOptions, Provider};
 /// The repository.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the suite is a folder of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the suite is a folder of the repository")
 }
 
 /// Where cargo puts components.
@@ -52,7 +54,13 @@ pub fn guest_bytes(file: &str) -> Vec<u8> {
 #[must_use]
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| Engine::new(EngineOptions { instances_max: 64, cache: None }).expect("an engine starts"))
+    ENGINE.get_or_init(|| {
+        Engine::new(EngineOptions {
+            instances_max: 64,
+            cache: None,
+        })
+        .expect("an engine starts")
+    })
 }
 
 fn load(key: &str, bytes: impl FnOnce() -> Vec<u8>) -> Provider {

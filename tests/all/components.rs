@@ -21,7 +21,9 @@ const NOW_MS: u64 = 1_763_800_000_000;
 
 /// The folders of `providers/`.
 fn folders() -> Vec<String> {
-    let entries = std::fs::read_dir(root().join("providers")).unwrap().map(|entry| entry.unwrap());
+    let entries = std::fs::read_dir(root().join("providers"))
+        .unwrap()
+        .map(|entry| entry.unwrap());
     let mut names: Vec<String> = entries
         .filter(|entry| entry.path().join("Cargo.toml").exists())
         .map(|entry| entry.file_name().into_string().unwrap())
@@ -46,7 +48,10 @@ fn signed_with(token: &str, parameters: &[(&str, &str)]) -> Webhook {
         mac.update(value.as_bytes());
     }
     let signature = STANDARD.encode(mac.finalize().into_bytes());
-    let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+    let header = |name: &str, value: &str| Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
     Webhook {
         method: "POST".to_owned(),
         url,
@@ -54,7 +59,10 @@ fn signed_with(token: &str, parameters: &[(&str, &str)]) -> Webhook {
             header("content-type", "application/x-www-form-urlencoded; charset=UTF-8"),
             header("X-Twilio-Signature", &signature),
         ],
-        body: form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish().into_bytes(),
+        body: form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish()
+            .into_bytes(),
         received_at: NOW_MS,
     }
 }
@@ -78,7 +86,10 @@ fn inbound() -> Webhook {
 pub(crate) fn neighbour() {
     let twilio = provider("twilio");
     let verdict = twilio.verify(&account(&twilio), &inbound(), &Moment::at(NOW_MS));
-    assert!(matches!(verdict, Ok(Verdict::Genuine { .. })), "the neighbour suffers: {verdict:?}");
+    assert!(
+        matches!(verdict, Ok(Verdict::Genuine { .. })),
+        "the neighbour suffers: {verdict:?}"
+    );
 }
 
 fn call() -> Call {
@@ -139,7 +150,12 @@ fn recorded_cases_hold() {
             }
         }
     }
-    assert!(failures.is_empty(), "{} of {count} cases fail\n{}", failures.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases fail\n{}",
+        failures.len(),
+        failures.join("\n\n")
+    );
 }
 
 /// Every export of every provider has a recorded case.
@@ -218,32 +234,46 @@ fn a_genuine_webhook_is_told_from_a_forged_one() {
 #[test]
 fn a_call_is_placed_in_two_rounds() {
     let twilio = provider("twilio");
-    let mut operation = twilio.place_call(&account(&twilio), call(), outbound(), Moment::at(NOW_MS)).unwrap();
+    let mut operation = twilio
+        .place_call(&account(&twilio), call(), outbound(), Moment::at(NOW_MS))
+        .unwrap();
     let request = match operation.step().unwrap() {
         Step::Perform(Effect::Http(request)) => request,
         other => panic!("{other:?}"),
     };
     assert_eq!(request.method, "POST");
-    assert_eq!(request.url.as_str(), format!("https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Calls.json"));
+    assert_eq!(
+        request.url.as_str(),
+        format!("https://api.twilio.com/2010-04-01/Accounts/{ACCOUNT}/Calls.json")
+    );
     assert_eq!(request.grants, ["api.twilio.com"]);
     // The secret stands in the authorization, and nowhere else.
     let basic = format!("Basic {}", STANDARD.encode(format!("{ACCOUNT}:{TOKEN}")));
-    let authorization: Vec<&str> =
-        request.headers.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value.expose()).collect();
+    let authorization: Vec<&str> = request
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "authorization")
+        .map(|(_, value)| value.expose())
+        .collect();
     assert_eq!(authorization, [basic.as_str()]);
     let body = String::from_utf8(request.body.clone()).unwrap();
     assert!(!body.contains(TOKEN) && !body.contains("sealed-"), "{body}");
     for (name, value) in &request.headers {
         assert!(!value.expose().contains("sealed-"), "{name}");
     }
-    assert!(!format!("{request:?}").contains(TOKEN), "a request does not show its secret");
+    assert!(
+        !format!("{request:?}").contains(TOKEN),
+        "a request does not show its secret"
+    );
     let form: Vec<(String, String)> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     insta::assert_json_snapshot!("twilio-place-call-form", form);
 
     operation.reply(Reply::Http(IncomingResponse {
         status: 201,
         headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
-        body: json!({ "sid": "CAabcdef0123456789abcdef0123456789", "status": "queued", "echo": TOKEN }).to_string().into_bytes(),
+        body: json!({ "sid": "CAabcdef0123456789abcdef0123456789", "status": "queued", "echo": TOKEN })
+            .to_string()
+            .into_bytes(),
     }));
     match operation.step().unwrap() {
         Step::Done(placed) => assert_eq!(placed.provider_call_id, "CAabcdef0123456789abcdef0123456789"),
@@ -256,13 +286,27 @@ fn a_failure_of_the_carrier_is_a_verdict() {
     let twilio = provider("twilio");
     let replies = [
         Reply::Unreachable("connection refused".to_owned()),
-        Reply::Http(IncomingResponse { status: 401, headers: vec![], body: b"{\"code\":20003}".to_vec() }),
-        Reply::Http(IncomingResponse { status: 503, headers: vec![], body: b"<html>".to_vec() }),
-        Reply::Http(IncomingResponse { status: 201, headers: vec![], body: vec![0xff; 100] }),
+        Reply::Http(IncomingResponse {
+            status: 401,
+            headers: vec![],
+            body: b"{\"code\":20003}".to_vec(),
+        }),
+        Reply::Http(IncomingResponse {
+            status: 503,
+            headers: vec![],
+            body: b"<html>".to_vec(),
+        }),
+        Reply::Http(IncomingResponse {
+            status: 201,
+            headers: vec![],
+            body: vec![0xff; 100],
+        }),
     ];
     for reply in replies {
         let shown = format!("{reply:?}");
-        let mut operation = twilio.place_call(&account(&twilio), call(), outbound(), Moment::at(NOW_MS)).unwrap();
+        let mut operation = twilio
+            .place_call(&account(&twilio), call(), outbound(), Moment::at(NOW_MS))
+            .unwrap();
         assert!(matches!(operation.step(), Ok(Step::Perform(_))));
         operation.reply(reply);
         match operation.step().unwrap() {
@@ -278,9 +322,16 @@ fn an_operation_is_the_same_in_every_round() {
     let twilio = provider("twilio");
     let moment = Moment::at(NOW_MS);
     let requests: Vec<_> = (0..2)
-        .map(|_| match twilio.place_call(&account(&twilio), call(), outbound(), moment).unwrap().step().unwrap() {
-            Step::Perform(Effect::Http(request)) => (request.url, request.body),
-            other => panic!("{other:?}"),
+        .map(|_| {
+            match twilio
+                .place_call(&account(&twilio), call(), outbound(), moment)
+                .unwrap()
+                .step()
+                .unwrap()
+            {
+                Step::Perform(Effect::Http(request)) => (request.url, request.body),
+                other => panic!("{other:?}"),
+            }
         })
         .collect();
     assert_eq!(requests[0], requests[1]);
@@ -299,10 +350,25 @@ fn config() -> Value {
 
 #[test]
 fn an_unknown_export_lists_those_that_exist() {
-    for export in ["", "spec", "descriptor", "descriptor.spec ", "media.[constructor]leg", "calling.place_call"] {
+    for export in [
+        "",
+        "spec",
+        "descriptor",
+        "descriptor.spec ",
+        "media.[constructor]leg",
+        "calling.place_call",
+    ] {
         let error = invoke(export, &json!({})).unwrap_err();
-        assert!(error.to_string().contains("descriptor.spec, descriptor.config-loader"), "{error}");
-        assert!(error.to_string().contains("media.leg, media.deserialize-frame, media.serialize-frame"), "{error}");
+        assert!(
+            error.to_string().contains("descriptor.spec, descriptor.config-loader"),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains("media.leg, media.deserialize-frame, media.serialize-frame"),
+            "{error}"
+        );
     }
 }
 
@@ -316,25 +382,64 @@ fn input_that_does_not_fit_is_told_by_its_place() {
     };
     invoke("webhook.recognise", &json!({ "webhook": webhook })).unwrap();
     for (input, expected) in [
-        (json!([]), "input: must be an object with one entry for each parameter, not an array"),
-        (json!({}), "input.webhook: is missing; it is an object with method, url, headers, body, received-at"),
-        (json!({ "webhook": webhook, "config": {} }), "input.config: is not a parameter; there are webhook"),
-        (json!({ "webhook": {} }), "input.webhook.method: is missing; it is a text, or JSON to embed"),
-        (with("methd", json!("POST")), "input.webhook.methd: is not a field; there are method, url, headers, body, received-at"),
-        (with("received-at", json!(-1)), "input.webhook.received-at: must be an integer that is not negative, not the number -1"),
-        (with("received-at", json!("1")), "input.webhook.received-at: must be an integer that is not negative, not the text \"1\""),
-        (with("headers", json!([{ "name": "a" }])), "input.webhook.headers[0].value: is missing; it is a text, or JSON to embed"),
-        (with("body", json!({ "base64": "!" })), "input.webhook.body.base64: is not base64 with padding (RFC 4648 §4)"),
-        (with("body", json!(7)), "input.webhook.body: must be a text or {\"base64\": \"…\"}, not the number 7"),
+        (
+            json!([]),
+            "input: must be an object with one entry for each parameter, not an array",
+        ),
+        (
+            json!({}),
+            "input.webhook: is missing; it is an object with method, url, headers, body, received-at",
+        ),
+        (
+            json!({ "webhook": webhook, "config": {} }),
+            "input.config: is not a parameter; there are webhook",
+        ),
+        (
+            json!({ "webhook": {} }),
+            "input.webhook.method: is missing; it is a text, or JSON to embed",
+        ),
+        (
+            with("methd", json!("POST")),
+            "input.webhook.methd: is not a field; there are method, url, headers, body, received-at",
+        ),
+        (
+            with("received-at", json!(-1)),
+            "input.webhook.received-at: must be an integer that is not negative, not the number -1",
+        ),
+        (
+            with("received-at", json!("1")),
+            "input.webhook.received-at: must be an integer that is not negative, not the text \"1\"",
+        ),
+        (
+            with("headers", json!([{ "name": "a" }])),
+            "input.webhook.headers[0].value: is missing; it is a text, or JSON to embed",
+        ),
+        (
+            with("body", json!({ "base64": "!" })),
+            "input.webhook.body.base64: is not base64 with padding (RFC 4648 §4)",
+        ),
+        (
+            with("body", json!(7)),
+            "input.webhook.body: must be a text or {\"base64\": \"…\"}, not the number 7",
+        ),
     ] {
         assert_eq!(invoke("webhook.recognise", &input).unwrap_err().to_string(), expected);
     }
-    let reason = invoke("answer.rejection-markup", &json!({ "reason": "bad mood" })).unwrap_err().to_string();
-    assert!(reason.starts_with("input.reason: must be one of \"unknown-number\", "), "{reason}");
-    let mut hang_up = json!({ "config": config(), "call": { "id": "1", "direction": "inbound", "caller": "", "callee": "" } });
+    let reason = invoke("answer.rejection-markup", &json!({ "reason": "bad mood" }))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        reason.starts_with("input.reason: must be one of \"unknown-number\", "),
+        "{reason}"
+    );
+    let mut hang_up =
+        json!({ "config": config(), "call": { "id": "1", "direction": "inbound", "caller": "", "callee": "" } });
     hang_up["replies"] = json!([{ "https": {} }]);
     let reply = invoke("calling.hang-up", &hang_up).unwrap_err().to_string();
-    assert!(reply.starts_with("input.replies[0]: must be one of {\"http\": …}, "), "{reply}");
+    assert!(
+        reply.starts_with("input.replies[0]: must be one of {\"http\": …}, "),
+        "{reply}"
+    );
     hang_up["replies"] = json!([{ "http": { "status": 70000 } }]);
     let status = invoke("calling.hang-up", &hang_up).unwrap_err().to_string();
     assert_eq!(status, "input.replies[0].http.status: must be at most 65535");
@@ -378,9 +483,18 @@ fn a_leg_is_run_on_a_script() {
     });
     assert_eq!(invoke("media.serialize-frame", &alone).unwrap(), results[4]);
     for (script, expected) in [
-        (json!(null), "input.script: must be an array of objects such as {\"deserialize\": message}, not null"),
-        (json!([{ "play": 1 }]), "input.script[0]: `play` is not a method; the methods are deserialize, serialize"),
-        (json!(["clear"]), "input.script[0]: must be an object with one entry, the method and its argument, not the text \"clear\""),
+        (
+            json!(null),
+            "input.script: must be an array of objects such as {\"deserialize\": message}, not null",
+        ),
+        (
+            json!([{ "play": 1 }]),
+            "input.script[0]: `play` is not a method; the methods are deserialize, serialize",
+        ),
+        (
+            json!(["clear"]),
+            "input.script[0]: must be an object with one entry, the method and its argument, not the text \"clear\"",
+        ),
     ] {
         let mut input = input.clone();
         input["script"] = script;
@@ -408,7 +522,9 @@ fn a_case_that_does_not_hold_says_where() {
         expect,
     };
     let twilio = provider("twilio");
-    let actual = twilio.invoke_json("answer.rejection-markup", &json!({ "reason": "quota" })).unwrap();
+    let actual = twilio
+        .invoke_json("answer.rejection-markup", &json!({ "reason": "quota" }))
+        .unwrap();
     case(actual.clone()).run(&twilio).unwrap();
     let mut wrong = actual;
     wrong["status"] = json!(500);

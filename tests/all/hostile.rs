@@ -8,8 +8,8 @@ use serde_json::json;
 use strowger_host::cache::CompiledCache;
 use strowger_host::operation::{Call, Direction, MediaAddress, Outbound};
 use strowger_host::{
-    Effect, Engine, EngineOptions, GuestFault, HostFault, IncomingResponse, InvokeError, LoadError,
-    MediaEvent, MediaFrame, Message, Moment, Provider, Refusal, Reply, Step, Verdict, Webhook,
+    Effect, Engine, EngineOptions, GuestFault, HostFault, IncomingResponse, InvokeError, LoadError, MediaEvent,
+    MediaFrame, Message, Moment, Provider, Refusal, Reply, Step, Verdict, Webhook,
 };
 use strowger_tests::{credentials, engine, guest, guest_bytes};
 use text::Guest;
@@ -47,11 +47,21 @@ fn call() -> Call {
 }
 
 fn media_address() -> MediaAddress {
-    MediaAddress { url: "wss://gateway.example/ws/t".to_owned(), base_url: "wss://gateway.example/ws".to_owned(), token: "t".to_owned() }
+    MediaAddress {
+        url: "wss://gateway.example/ws/t".to_owned(),
+        base_url: "wss://gateway.example/ws".to_owned(),
+        token: "t".to_owned(),
+    }
 }
 
 fn outbound() -> Outbound {
-    Outbound { caller_id: None, answer_url: None, media: media_address(), ring_timeout_s: 30, detect_machine: None }
+    Outbound {
+        caller_id: None,
+        answer_url: None,
+        media: media_address(),
+        ring_timeout_s: 30,
+        detect_machine: None,
+    }
 }
 
 fn code(error: &InvokeError) -> &'static str {
@@ -81,19 +91,31 @@ fn end(misbehave: &str) -> String {
     }
     let ended = match place {
         "config" => provider.check_credentials(&credentials, &moment).map(|()| "done"),
-        "verify" => provider.verify(&credentials, &webhook(1), &moment).map(|verdict| match verdict {
-            Verdict::Genuine { .. } => "genuine",
-            Verdict::Refused(_) => "refused",
-        }),
-        "callback" => {
-            first(provider.handle_callback(&credentials, "status".to_owned(), call(), webhook(1), moment).step())
-        }
-        "answer" | "realloc" | "post-return" => {
-            first(provider.answer(&credentials, call(), media_address(), webhook(STRIKE_BYTES), moment).step())
-        }
-        "place-call" => provider.place_call(&credentials, call(), outbound(), moment).and_then(|mut op| first(op.step())),
-        "hang-up" => provider.hang_up(&credentials, call(), moment).and_then(|mut op| first(op.step())),
-        "cost" => provider.fetch_cost(&credentials, call(), moment).and_then(|mut op| first(op.step())),
+        "verify" => provider
+            .verify(&credentials, &webhook(1), &moment)
+            .map(|verdict| match verdict {
+                Verdict::Genuine { .. } => "genuine",
+                Verdict::Refused(_) => "refused",
+            }),
+        "callback" => first(
+            provider
+                .handle_callback(&credentials, "status".to_owned(), call(), webhook(1), moment)
+                .step(),
+        ),
+        "answer" | "realloc" | "post-return" => first(
+            provider
+                .answer(&credentials, call(), media_address(), webhook(STRIKE_BYTES), moment)
+                .step(),
+        ),
+        "place-call" => provider
+            .place_call(&credentials, call(), outbound(), moment)
+            .and_then(|mut op| first(op.step())),
+        "hang-up" => provider
+            .hang_up(&credentials, call(), moment)
+            .and_then(|mut op| first(op.step())),
+        "cost" => provider
+            .fetch_cost(&credentials, call(), moment)
+            .and_then(|mut op| first(op.step())),
         "open-leg" => provider.open_leg(&credentials, call(), moment).map(|_| "done"),
         other => panic!("nothing misbehaves at {other}"),
     };
@@ -103,7 +125,10 @@ fn end(misbehave: &str) -> String {
 #[track_caller]
 fn check(misbehave: &str, expected: &str) {
     let ended = end(misbehave);
-    assert!(expected.split('|').any(|expected| expected == ended), "{misbehave}: expected {expected}, ended as {ended}");
+    assert!(
+        expected.split('|').any(|expected| expected == ended),
+        "{misbehave}: expected {expected}, ended as {ended}"
+    );
     neighbour();
 }
 
@@ -158,7 +183,10 @@ fn a_guest_that_lies_about_its_memory_is_found_out() {
     check("realloc:null", "trap|malformed-output");
     // Where the arguments overwrite the guest's own data, anything may come of it but harm to others.
     let ended = end("realloc:overlap");
-    assert!(matches!(ended.as_str(), "done" | "trap" | "malformed-output" | "failed"), "{ended}");
+    assert!(
+        matches!(ended.as_str(), "done" | "trap" | "malformed-output" | "failed"),
+        "{ended}"
+    );
     neighbour();
 }
 
@@ -174,7 +202,15 @@ fn output_that_breaks_a_bound_is_refused() {
     check("answer:much", "malformed-output");
     check("verify:many", "malformed-output");
     check("callback:many", "too-much-output");
-    for how in ["long-cause", "empty-id", "attach-garbage", "attach-much", "status", "header", "hop-header"] {
+    for how in [
+        "long-cause",
+        "empty-id",
+        "attach-garbage",
+        "attach-much",
+        "status",
+        "header",
+        "hop-header",
+    ] {
         check(&format!("callback:{how}"), "malformed-output");
     }
     for how in ["negative", "exponent", "dots", "currency"] {
@@ -196,7 +232,17 @@ fn the_problems_of_a_configuration_are_bounded_and_tell_no_secret() {
 
 #[test]
 fn effects_that_break_a_bound_are_refused() {
-    for how in ["method", "relative", "scheme", "host-header", "long-key", "long-value", "long-time", "much", "empty-id"] {
+    for how in [
+        "method",
+        "relative",
+        "scheme",
+        "host-header",
+        "long-key",
+        "long-value",
+        "long-time",
+        "much",
+        "empty-id",
+    ] {
         check(&format!("place-call:{how}"), "malformed-output");
     }
 }
@@ -228,8 +274,13 @@ fn a_guest_does_not_hear_a_secret_that_the_carrier_echoes() {
     for (misbehave, expected) in [("answer:echo", None), ("answer:echo-twice", Some("<Nothing/>"))] {
         let credentials = credentials(&provider, &json!({ "misbehave": misbehave, "secret": SECRET }));
         let mut operation = provider.answer(&credentials, call(), media_address(), webhook(1), Moment::at(1));
-        let Ok(Step::Perform(Effect::Http(request))) = operation.step() else { panic!("it asks for a request") };
-        assert_eq!(request.headers.last().map(|(_, value)| value.expose()), Some("Bearer hush-hush"));
+        let Ok(Step::Perform(Effect::Http(request))) = operation.step() else {
+            panic!("it asks for a request")
+        };
+        assert_eq!(
+            request.headers.last().map(|(_, value)| value.expose()),
+            Some("Bearer hush-hush")
+        );
         operation.reply(Reply::Http(IncomingResponse {
             status: 200,
             headers: vec![],
@@ -251,7 +302,9 @@ fn a_webhook_that_nothing_proves_is_refused() {
     let provider = hostile();
     let credentials = credentials(&provider, &json!({ "misbehave": "verify:keyless", "secret": SECRET }));
     match provider.verify(&credentials, &webhook(0), &Moment::at(1)) {
-        Ok(Verdict::Refused(Refusal::NotProved(failed))) => assert!(failed[0].failed.contains("no check that involves a key")),
+        Ok(Verdict::Refused(Refusal::NotProved(failed))) => {
+            assert!(failed[0].failed.contains("no check that involves a key"))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -259,20 +312,35 @@ fn a_webhook_that_nothing_proves_is_refused() {
 #[test]
 fn an_operation_without_end_is_ended() {
     let provider = hostile();
-    let credentials = credentials(&provider, &json!({ "misbehave": "place-call:endless", "secret": SECRET }));
-    let mut operation = provider.place_call(&credentials, call(), outbound(), Moment::at(1)).unwrap();
+    let credentials = credentials(
+        &provider,
+        &json!({ "misbehave": "place-call:endless", "secret": SECRET }),
+    );
+    let mut operation = provider
+        .place_call(&credentials, call(), outbound(), Moment::at(1))
+        .unwrap();
     let mut rounds = 0;
     let fault = loop {
         match operation.step() {
             Ok(Step::Perform(Effect::Http(_))) => {
                 rounds += 1;
-                operation.reply(Reply::Http(IncomingResponse { status: 200, headers: vec![], body: vec![] }));
+                operation.reply(Reply::Http(IncomingResponse {
+                    status: 200,
+                    headers: vec![],
+                    body: vec![],
+                }));
             }
             Ok(other) => panic!("{other:?}"),
             Err(fault) => break fault,
         }
     };
-    assert_eq!(fault, InvokeError::Guest(GuestFault::TooManyRounds { export: "calling.place-call", rounds_max: 16 }));
+    assert_eq!(
+        fault,
+        InvokeError::Guest(GuestFault::TooManyRounds {
+            export: "calling.place-call",
+            rounds_max: 16
+        })
+    );
     assert_eq!(rounds, 16);
     neighbour();
 }
@@ -290,7 +358,10 @@ fn recognition_is_checked_like_everything_else() {
         ("flood", "too-much-output"),
     ] {
         let mut webhook = webhook(1);
-        webhook.headers.push(strowger_host::Header { name: "X-Misbehave".to_owned(), value: how.to_owned() });
+        webhook.headers.push(strowger_host::Header {
+            name: "X-Misbehave".to_owned(),
+            value: how.to_owned(),
+        });
         let error = provider.recognise(&webhook, &Moment::at(1)).unwrap_err();
         assert_eq!(code(&error), expected, "{how}: {error}");
         neighbour();
@@ -304,7 +375,10 @@ fn a_leg_that_faults_is_built_again_from_the_carriers_first_messages() {
     let credentials = credentials(&provider, &json!({ "secret": SECRET }));
     let mut leg = provider.open_leg(&credentials, call(), Moment::at(1)).unwrap();
     let text = |text: &str| Message::Text(text.to_owned());
-    assert!(matches!(leg.deserialize(text("start")).as_deref(), Ok([MediaEvent::Started(_)])));
+    assert!(matches!(
+        leg.deserialize(text("start")).as_deref(),
+        Ok([MediaEvent::Started(_)])
+    ));
     for (message, expected) in [
         ("spin", "deadline"),
         ("trap", "trap"),
@@ -323,7 +397,10 @@ fn a_leg_that_faults_is_built_again_from_the_carriers_first_messages() {
         assert_eq!(code(&fault), expected, "{message}: {fault}");
         // A leg that forgot that the stream has started would call this malformed.
         let events = leg.deserialize(Message::Binary(vec![7; 160])).unwrap();
-        assert!(matches!(events.as_slice(), [MediaEvent::Audio { .. }]), "{message}: {events:?}");
+        assert!(
+            matches!(events.as_slice(), [MediaEvent::Audio { .. }]),
+            "{message}: {events:?}"
+        );
     }
     for (mark, expected) in [
         ("spin", "deadline"),
@@ -343,8 +420,45 @@ fn a_leg_that_faults_is_built_again_from_the_carriers_first_messages() {
 }
 
 #[test]
+fn a_leg_that_faults_needs_no_second_slot_to_be_built_again() {
+    let engine = Engine::new(EngineOptions {
+        instances_max: 1,
+        cache: None,
+    })
+    .unwrap();
+    let provider = Provider::load(&engine, &guest_bytes("strowger_hostile_guest")).unwrap();
+    let credentials = credentials(&provider, &json!({ "secret": SECRET }));
+    let mut leg = provider.open_leg(&credentials, call(), Moment::at(1)).unwrap();
+    leg.deserialize(Message::Text("start".to_owned())).unwrap();
+    assert_eq!(
+        code(&leg.deserialize(Message::Text("trap".to_owned())).unwrap_err()),
+        "trap"
+    );
+    assert!(matches!(
+        leg.deserialize(Message::Binary(vec![7; 160])).as_deref(),
+        Ok([MediaEvent::Audio { .. }])
+    ));
+}
+
+#[test]
+fn a_carrier_without_webhooks_gets_none_accepted() {
+    let provider = Provider::load(engine(), &Guest::loadable().build()).unwrap();
+    match provider.verify(&credentials(&provider, &json!({})), &webhook(1), &Moment::at(1)) {
+        Ok(Verdict::Refused(Refusal::Rejected { code, .. })) => assert_eq!(code, "no-webhooks"),
+        other => panic!("{other:?}"),
+    }
+    // It was refused before the guest was asked, which would have trapped.
+    let error = provider.recognise(&webhook(1), &Moment::at(1)).unwrap_err();
+    assert_eq!(code(&error), "trap", "{error}");
+}
+
+#[test]
 fn without_a_free_instance_the_fault_is_ours() {
-    let engine = Engine::new(EngineOptions { instances_max: 1, cache: None }).unwrap();
+    let engine = Engine::new(EngineOptions {
+        instances_max: 1,
+        cache: None,
+    })
+    .unwrap();
     let provider = Provider::load(&engine, &guest_bytes("strowger_hostile_guest")).unwrap();
     let credentials = credentials(&provider, &json!({ "secret": SECRET }));
     let leg = provider.open_leg(&credentials, call(), Moment::at(1)).unwrap();
@@ -353,7 +467,10 @@ fn without_a_free_instance_the_fault_is_ours() {
         other => panic!("{other:?}"),
     }
     drop(leg);
-    assert!(matches!(provider.verify(&credentials, &webhook(1), &Moment::at(1)), Ok(Verdict::Genuine { .. })));
+    assert!(matches!(
+        provider.verify(&credentials, &webhook(1), &Moment::at(1)),
+        Ok(Verdict::Genuine { .. })
+    ));
 }
 
 // What is refused when it is loaded.
@@ -370,7 +487,14 @@ fn refusal(bytes: &[u8]) -> LoadError {
 
 #[test]
 fn what_is_not_a_component_is_told_apart() {
-    for bytes in [&b""[..], b"\0as", b"\x7fELF and more", b"#!/bin/sh", b"(component)", b"PK\x03\x04"] {
+    for bytes in [
+        &b""[..],
+        b"\0as",
+        b"\x7fELF and more",
+        b"#!/bin/sh",
+        b"(component)",
+        b"PK\x03\x04",
+    ] {
         assert!(matches!(refusal(bytes), LoadError::NotWasm), "{bytes:?}");
     }
     assert!(matches!(refusal(b"\0asm"), LoadError::Invalid(_)));
@@ -378,7 +502,10 @@ fn what_is_not_a_component_is_told_apart() {
     let module = wat::parse_str("(module)").unwrap();
     assert!(matches!(refusal(&module), LoadError::CoreModule));
     assert!(matches!(refusal(b"\0asm\x63\0\x01\0garbage"), LoadError::Invalid(_)));
-    assert!(matches!(refusal(&vec![0; strowger_host::engine::COMPONENT_BYTES_MAX + 1]), LoadError::TooLarge { .. }));
+    assert!(matches!(
+        refusal(&vec![0; strowger_host::engine::COMPONENT_BYTES_MAX + 1]),
+        LoadError::TooLarge { .. }
+    ));
 }
 
 #[test]
@@ -386,25 +513,36 @@ fn a_truncated_file_is_refused() {
     let whole = guest_bytes("strowger_hostile_guest");
     for part in 1..16 {
         let refusal = refusal(&whole[..whole.len() * part / 16]);
-        assert!(matches!(refusal, LoadError::Invalid(_) | LoadError::MissingExport { .. }), "{part}/16: {refusal}");
+        assert!(
+            matches!(refusal, LoadError::Invalid(_) | LoadError::MissingExport { .. }),
+            "{part}/16: {refusal}"
+        );
     }
 }
 
 #[test]
 fn a_forbidden_import_is_named() {
     let evil = Guest::new()
-        .wit("world provider {", "interface evil { reach-out: func(); }\nworld provider { import evil;")
+        .wit(
+            "world provider {",
+            "interface evil { reach-out: func(); }\nworld provider { import evil;",
+        )
         .more("(import \"strowger:provider/evil@0.1.0\" \"reach-out\" (func))");
     let sockets = Guest::new()
-        .wit("world provider {", "world provider { import wasi:sockets/network@0.2.0;")
+        .wit(
+            "world provider {",
+            "world provider { import wasi:sockets/network@0.2.0;",
+        )
         .more_wit("package wasi:sockets@0.2.0 { interface network { connect: func(); } }")
         .more("(import \"wasi:sockets/network@0.2.0\" \"connect\" (func))");
-    let bare = Guest::new().wit("world provider {", "world provider { import reach-out: func();").more(
-        "(import \"$root\" \"reach-out\" (func))",
-    );
-    for (guest, expected) in
-        [(evil, "strowger:provider/evil@0.1.0"), (sockets, "wasi:sockets/network@0.2.0"), (bare, "reach-out")]
-    {
+    let bare = Guest::new()
+        .wit("world provider {", "world provider { import reach-out: func();")
+        .more("(import \"$root\" \"reach-out\" (func))");
+    for (guest, expected) in [
+        (evil, "strowger:provider/evil@0.1.0"),
+        (sockets, "wasi:sockets/network@0.2.0"),
+        (bare, "reach-out"),
+    ] {
         match refusal(&guest.build()) {
             LoadError::ForbiddenImport { import } => assert_eq!(import, expected),
             other => panic!("{expected}: {other}"),
@@ -415,7 +553,10 @@ fn a_forbidden_import_is_named() {
 #[test]
 fn an_allowed_interface_offers_no_more_than_is_linked() {
     let guest = Guest::new()
-        .wit("world provider {", "world provider { import wasi:cli/environment@0.2.0;")
+        .wit(
+            "world provider {",
+            "world provider { import wasi:cli/environment@0.2.0;",
+        )
         .more_wit("package wasi:cli@0.2.0 { interface environment { set-environment: func(); } }")
         .more("(import \"wasi:cli/environment@0.2.0\" \"set-environment\" (func))");
     match refusal(&guest.build()) {
@@ -429,7 +570,10 @@ fn a_missing_interface_is_named() {
     for interface in ["webhook", "answer", "media"] {
         let guest = Guest::new().wit(&format!("export {interface};"), "");
         match refusal(&guest.build()) {
-            LoadError::MissingExport { interface: named, found } => {
+            LoadError::MissingExport {
+                interface: named,
+                found,
+            } => {
                 assert_eq!(named, format!("strowger:provider/{interface}@0.1.0"));
                 assert_eq!(found, "");
             }
@@ -438,7 +582,9 @@ fn a_missing_interface_is_named() {
     }
     let other_version = Guest::new().wit("package strowger:provider@0.1.0;", "package strowger:provider@0.2.0;");
     match refusal(&other_version.build()) {
-        LoadError::MissingExport { found, .. } => assert!(found.contains("strowger:provider/descriptor@0.2.0"), "{found}"),
+        LoadError::MissingExport { found, .. } => {
+            assert!(found.contains("strowger:provider/descriptor@0.2.0"), "{found}")
+        }
         other => panic!("{other}"),
     }
     let empty = wat::parse_str("(component)").unwrap();
@@ -488,19 +634,39 @@ fn a_spec_that_is_not_in_memory_is_malformed() {
         ("across the end", Guest::new().spec("(i32.const 65532)")),
         ("misaligned", Guest::new().spec("(i32.const 1025)")),
         // display-name: address and length.
-        ("a string beyond the end", Guest::new().data(8, "\\00\\00\\01\\00\\01\\00\\00\\00")),
-        ("a string that wraps around", Guest::new().data(8, "\\ff\\ff\\ff\\ff\\ff\\ff\\ff\\ff")),
-        ("not UTF-8", Guest::new().data(8, "\\00\\08\\00\\00\\02\\00\\00\\00").more("(data (i32.const 2048) \"\\c3\\28\")")),
+        (
+            "a string beyond the end",
+            Guest::new().data(8, "\\00\\00\\01\\00\\01\\00\\00\\00"),
+        ),
+        (
+            "a string that wraps around",
+            Guest::new().data(8, "\\ff\\ff\\ff\\ff\\ff\\ff\\ff\\ff"),
+        ),
+        (
+            "not UTF-8",
+            Guest::new()
+                .data(8, "\\00\\08\\00\\00\\02\\00\\00\\00")
+                .more("(data (i32.const 2048) \"\\c3\\28\")"),
+        ),
         // docs-url: the discriminant of an option.
         ("neither none nor some", Guest::new().data(24, "\\02")),
         // connectivity: 0 or 1.
         ("an enum without such a case", Guest::new().data(36, "\\07")),
         // fields: a list whose length overflows when multiplied.
-        ("a list longer than memory", Guest::new().data(40, "\\00\\08\\00\\00\\ff\\ff\\ff\\7f")),
-        ("a misaligned list", Guest::new().data(40, "\\01\\08\\00\\00\\01\\00\\00\\00")),
+        (
+            "a list longer than memory",
+            Guest::new().data(40, "\\00\\08\\00\\00\\ff\\ff\\ff\\7f"),
+        ),
+        (
+            "a misaligned list",
+            Guest::new().data(40, "\\01\\08\\00\\00\\01\\00\\00\\00"),
+        ),
     ] {
         let fault = failure(&guest);
-        assert!(matches!(fault.code(), "malformed-output" | "too-much-output"), "{what}: {fault}");
+        assert!(
+            matches!(fault.code(), "malformed-output" | "too-much-output"),
+            "{what}: {fault}"
+        );
     }
 }
 
@@ -522,15 +688,36 @@ fn a_spec_of_many_megabytes_is_too_much() {
 #[test]
 fn a_guest_that_fails_while_it_is_loaded_is_not_loaded() {
     let post = "(func (export \"cabi_post_strowger:provider/descriptor@0.1.0#spec\") (param i32) unreachable)";
-    let recursion = "(func $deeper (param i64 i64 i64 i64) (call $deeper (local.get 0) (local.get 1) (local.get 2) (local.get 3)))";
+    let recursion =
+        "(func $deeper (param i64 i64 i64 i64) (call $deeper (local.get 0) (local.get 1) (local.get 2) (local.get 3)))";
     for (what, guest, expected) in [
         ("unreachable", Guest::new().spec("unreachable"), "trap"),
-        ("divides by zero", Guest::new().spec("(i32.div_u (i32.const 1) (i32.const 0))"), "trap"),
-        ("spins", Guest::new().spec("(loop $again (br $again)) unreachable"), "deadline"),
+        (
+            "divides by zero",
+            Guest::new().spec("(i32.div_u (i32.const 1) (i32.const 0))"),
+            "trap",
+        ),
+        (
+            "spins",
+            Guest::new().spec("(loop $again (br $again)) unreachable"),
+            "deadline",
+        ),
         ("traps in post-return", Guest::new().more(post), "trap"),
-        ("traps in its start function", Guest::new().more("(func $start unreachable) (start $start)"), "trap"),
-        ("spins in its start function", Guest::new().more("(func $start (loop $again (br $again))) (start $start)"), "deadline"),
-        ("writes data outside its memory", Guest::new().more("(data (i32.const 65535) \"xx\")"), "trap"),
+        (
+            "traps in its start function",
+            Guest::new().more("(func $start unreachable) (start $start)"),
+            "trap",
+        ),
+        (
+            "spins in its start function",
+            Guest::new().more("(func $start (loop $again (br $again))) (start $start)"),
+            "deadline",
+        ),
+        (
+            "writes data outside its memory",
+            Guest::new().more("(data (i32.const 65535) \"xx\")"),
+            "trap",
+        ),
         (
             "recurses for ever",
             Guest::new()
@@ -555,9 +742,20 @@ fn what_no_instance_may_have_is_refused_before_there_is_one() {
     let tables = refusal(&Guest::new().more(&tables).build());
     assert!(tables.to_string().contains("tables count of 17 exceeds"), "{tables}");
     let memory = refusal(&Guest::new().memory("300").build());
-    assert!(memory.to_string().contains("minimum byte size of 19660800 which exceeds the limit"), "{memory}");
+    assert!(
+        memory
+            .to_string()
+            .contains("minimum byte size of 19660800 which exceeds the limit"),
+        "{memory}"
+    );
     let table = refusal(&Guest::new().more("(table 1000000 funcref)").build());
-    assert!(matches!(table, LoadError::Resources { .. } | LoadError::Failed(_) | LoadError::Invalid(_)), "{table}");
+    assert!(
+        matches!(
+            table,
+            LoadError::Resources { .. } | LoadError::Failed(_) | LoadError::Invalid(_)
+        ),
+        "{table}"
+    );
 }
 
 // Compiled code on disk.
@@ -568,12 +766,18 @@ struct Cached {
 
 impl Cached {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn engine(&self, key: u8) -> Engine {
         let cache = Some(CompiledCache::new(self.folder.path().join("compiled"), [key; 32]));
-        Engine::new(EngineOptions { instances_max: 4, cache }).unwrap()
+        Engine::new(EngineOptions {
+            instances_max: 4,
+            cache,
+        })
+        .unwrap()
     }
 
     fn files(&self) -> Vec<std::path::PathBuf> {
@@ -633,22 +837,25 @@ fn compiled_code_is_kept_and_used() {
     assert_eq!(says(&cached.engine(1), &nameless), "traps");
 }
 
+/// Makes a damaged file of this component's and another's.
+type Change = fn(&[u8], &[u8]) -> Vec<u8>;
+
 #[test]
 fn compiled_code_that_is_not_authentic_is_never_run() {
     let (nameless, traps) = two();
-    let changes: [(&str, &dyn Fn(&[u8], &[u8]) -> Vec<u8>); 6] = [
-        ("another component's file", &|_, other| other.to_vec()),
-        ("another component's code under the old tag", &|whole, other| {
+    let changes: [(&str, Change); 6] = [
+        ("another component's file", |_, other| other.to_vec()),
+        ("another component's code under the old tag", |whole, other| {
             [&other[..other.len() - 32], &whole[whole.len() - 32..]].concat()
         }),
-        ("one bit", &|whole, _| {
+        ("one bit", |whole, _| {
             let mut changed = whole.to_vec();
             changed[whole.len() / 2] ^= 1;
             changed
         }),
-        ("truncated", &|whole, _| whole[..whole.len() / 2].to_vec()),
-        ("empty", &|_, _| Vec::new()),
-        ("garbage", &|_, _| vec![0xcc; 4096]),
+        ("truncated", |whole, _| whole[..whole.len() / 2].to_vec()),
+        ("empty", |_, _| Vec::new()),
+        ("garbage", |_, _| vec![0xcc; 4096]),
     ];
     for (what, change) in changes {
         let cached = Cached::new();
@@ -659,7 +866,11 @@ fn compiled_code_that_is_not_authentic_is_never_run() {
         let (whole, other) = (std::fs::read(&file).unwrap(), std::fs::read(other).unwrap());
         std::fs::write(&file, change(&whole, &other)).unwrap();
         assert_eq!(says(&cached.engine(1), &nameless), "nameless", "{what}");
-        assert_eq!(std::fs::read(&file).unwrap().len(), whole.len(), "{what}: it is compiled and kept again");
+        assert_eq!(
+            std::fs::read(&file).unwrap().len(),
+            whole.len(),
+            "{what}: it is compiled and kept again"
+        );
     }
 }
 
@@ -671,7 +882,11 @@ fn a_cache_of_another_installation_is_not_trusted() {
     let before = std::fs::read(cached.only_file()).unwrap();
     assert_eq!(says(&cached.engine(2), &nameless), "nameless");
     let after = std::fs::read(cached.only_file()).unwrap();
-    assert_ne!(before[before.len() - 32..], after[after.len() - 32..], "it is made again under this installation's key");
+    assert_ne!(
+        before[before.len() - 32..],
+        after[after.len() - 32..],
+        "it is made again under this installation's key"
+    );
 }
 
 #[test]

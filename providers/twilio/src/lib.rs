@@ -121,10 +121,11 @@ impl Numbers for Twilio {
     fn configure_inbound(
         config: &Config,
         address: &str,
-        webhook_url: Option<&str>,
+        webhook_url: &str,
+        attach: bool,
         io: &mut Io,
     ) -> Outcome<Synchronisation> {
-        numbers::configure_inbound(config, address, webhook_url, io)
+        numbers::configure_inbound(config, address, webhook_url, attach, io)
     }
 }
 

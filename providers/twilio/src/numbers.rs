@@ -32,21 +32,22 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
 pub(crate) fn configure_inbound(
     config: &Config,
     address: &str,
-    webhook_url: Option<&str>,
+    webhook_url: &str,
+    attach: bool,
     io: &mut Io,
 ) -> Outcome<Synchronisation> {
     if !is_e164(address) {
         return Ok(Synchronisation::Unchanged);
     }
     let Some(number) = find(config, address, io)? else {
-        return match webhook_url {
-            None => Ok(Synchronisation::Unchanged),
-            Some(_) => Err(Failure::request(
-                "number-not-owned",
-                "The Twilio account does not have this number, so its calls cannot be directed here.",
-            )
-            .into()),
-        };
+        if !attach {
+            return Ok(Synchronisation::Unchanged);
+        }
+        return Err(Failure::request(
+            "number-not-owned",
+            "The Twilio account does not have this number, so its calls cannot be directed here.",
+        )
+        .into());
     };
 
     // Twilio does not look at the number's own URL in these cases; changing it would look like success.
@@ -60,9 +61,13 @@ pub(crate) fn configure_inbound(
         )));
     }
 
-    let wanted = webhook_url.unwrap_or_default();
+    let wanted = if attach { webhook_url } else { "" };
     let current = number.voice_url.as_deref().unwrap_or_default();
-    let posts = wanted.is_empty() || number.voice_method.as_deref() == Some("POST");
+    // Somebody has pointed the number elsewhere: nothing of ours is left to take away.
+    if !attach && current != webhook_url {
+        return Ok(Synchronisation::Unchanged);
+    }
+    let posts = !attach || number.voice_method.as_deref() == Some("POST");
     // The end of an inbound call is told only to the number's status callback. It goes to the same place as the call,
     // unless somebody has pointed it elsewhere: what they watch there is not ours to take away.
     let told = number.status_callback.as_deref().unwrap_or_default();
@@ -78,7 +83,7 @@ pub(crate) fn configure_inbound(
     let request = Request::post(url).form(&form);
     let response = io.http(api::authorised(config, request))?;
     // Somebody released the number in the meantime.
-    if response.status == 404 && webhook_url.is_none() {
+    if response.status == 404 && !attach {
         return Ok(Synchronisation::Unchanged);
     }
     api::accept(response)?;

@@ -19,6 +19,8 @@ use crate::limits::{Limits, State};
 const TICK: Duration = Duration::from_millis(2);
 /// Guest stack. Rust guests keep their own stack in linear memory, so this bounds only the engine's frames.
 const STACK_BYTES: usize = 512 * 1024;
+/// Live resource handles of one instance. A media leg is one, the streams of standard output a few.
+const HANDLES_MAX: usize = 1_024;
 /// The largest component file.
 pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -83,10 +85,8 @@ impl Engine {
             return Err(LoadError::TooLarge { bytes: bytes.len(), max: COMPONENT_BYTES_MAX });
         }
         match bytes {
-            [0, b'a', b's', b'm', version, _, layer, _, ..] => match (version, layer) {
-                (1, 0) => return Err(LoadError::CoreModule),
-                _ => {}
-            },
+            [0, b'a', b's', b'm', 1, _, 0, _, ..] => return Err(LoadError::CoreModule),
+            [0, b'a', b's', b'm', _, _, _, _, ..] => {}
             [0, b'a', b's', b'm', ..] => return Err(LoadError::Invalid("it ends within its first eight bytes".to_owned())),
             _ => return Err(LoadError::NotWasm),
         }
@@ -125,6 +125,7 @@ impl Engine {
         let mut store = Store::new(&self.inner.engine, State::new(Inert::new(now_ms, seed), limits));
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output_bytes_max);
+        store.set_max_component_handles(HANDLES_MAX);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().tick()));
         store
     }

@@ -52,8 +52,10 @@ const QUOTE_CHARS_MAX: usize = 40;
 
 /// A dynamic value takes many times the room of the bytes that it stands for, one whole [`Val`] for each byte of a body:
 /// the same output, measured in these units.
-const LIMITS: Limits =
-    Limits { output_bytes_max: Limits::CONTROL.output_bytes_max * size_of::<Val>(), ..Limits::CONTROL };
+const LIMITS: Limits = Limits {
+    output_bytes_max: Limits::CONTROL.output_bytes_max * size_of::<Val>(),
+    ..Limits::CONTROL
+};
 
 /// Why an export did not run, or has no result.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -108,7 +110,10 @@ struct Resource {
 
 impl Resource {
     fn method(&self, name: &str) -> Option<&Function> {
-        self.methods.iter().find(|(candidate, _)| candidate == name).map(|(_, function)| function)
+        self.methods
+            .iter()
+            .find(|(candidate, _)| candidate == name)
+            .map(|(_, function)| function)
     }
 }
 
@@ -193,19 +198,35 @@ fn exports(provider: &Provider) -> Vec<Export> {
     let component = provider.component();
     let mut found = Vec::new();
     for (interface, item) in component.component_type().exports(engine) {
-        let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
-        let Some(parent) = component.get_export_index(None, interface) else { continue };
-        let short = interface.strip_prefix(PACKAGE).and_then(|rest| rest.strip_suffix(VERSION)).unwrap_or(interface);
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            continue;
+        };
+        let Some(parent) = component.get_export_index(None, interface) else {
+            continue;
+        };
+        let short = interface
+            .strip_prefix(PACKAGE)
+            .and_then(|rest| rest.strip_suffix(VERSION))
+            .unwrap_or(interface);
         let functions: Vec<(&str, Function)> = instance
             .exports(engine)
             .filter_map(|(name, item)| match item.ty {
-                ComponentItem::ComponentFunc(ty) => {
-                    Some((name, Function { index: component.get_export_index(Some(&parent), name)?, ty }))
-                }
+                ComponentItem::ComponentFunc(ty) => Some((
+                    name,
+                    Function {
+                        index: component.get_export_index(Some(&parent), name)?,
+                        ty,
+                    },
+                )),
                 _ => None,
             })
             .collect();
-        let mut add = |name: &str, kind: Kind| found.push(Export { name: format!("{short}.{name}"), kind });
+        let mut add = |name: &str, kind: Kind| {
+            found.push(Export {
+                name: format!("{short}.{name}"),
+                kind,
+            })
+        };
         for (name, function) in &functions {
             if let Some(resource) = name.strip_prefix(CONSTRUCTOR) {
                 let prefix = format!("{METHOD}{resource}.");
@@ -213,7 +234,10 @@ fn exports(provider: &Provider) -> Vec<Export> {
                     .iter()
                     .filter_map(|(name, function)| Some((name.strip_prefix(&prefix)?.to_owned(), function.clone())))
                     .collect();
-                let whole = Resource { constructor: function.clone(), methods };
+                let whole = Resource {
+                    constructor: function.clone(),
+                    methods,
+                };
                 add(resource, Kind::Resource(whole.clone()));
                 for (method, _) in &whole.methods {
                     add(method, Kind::Method(whole.clone(), method.clone()));
@@ -232,9 +256,16 @@ fn arguments(function: &ComponentFunc, input: &Value, beside: &[&str]) -> Result
     let Value::Object(input) = input else {
         return at.misfit("an object with one entry for each parameter", input);
     };
-    let known: Vec<&str> = function.params().map(|(name, _)| name).chain(beside.iter().copied()).collect();
+    let known: Vec<&str> = function
+        .params()
+        .map(|(name, _)| name)
+        .chain(beside.iter().copied())
+        .collect();
     at.no_other_than(input, &known, "parameter")?;
-    function.params().map(|(name, ty)| entry(&at, input, name, &ty)).collect()
+    function
+        .params()
+        .map(|(name, ty)| entry(&at, input, name, &ty))
+        .collect()
 }
 
 fn entry(at: &Place<'_>, object: &Map<String, Value>, name: &str, ty: &Type) -> Result<Val, InvokeJsonError> {
@@ -249,25 +280,41 @@ fn entry(at: &Place<'_>, object: &Map<String, Value>, name: &str, ty: &Type) -> 
 
 /// Reads the arguments of a constructor and of one method from the same object, and what came before it.
 fn lone_method(resource: &Resource, name: &str, input: &Value) -> Result<(Vec<Val>, Vec<Line>), InvokeJsonError> {
-    let Some(method) = resource.method(name) else { return Ok((Vec::new(), Vec::new())) };
+    let Some(method) = resource.method(name) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
     let parameters: Vec<(&str, Type)> = method.ty.params().skip(1).collect();
     let mut beside: Vec<&str> = parameters.iter().map(|(name, _)| *name).collect();
     beside.push(MESSAGES);
     let arguments = arguments(&resource.constructor.ty, input, &beside)?;
     let at = Place::root("input");
     let mut script = Vec::new();
-    if let (Some(messages), Some(takes)) = (input.get(MESSAGES).filter(|m| !m.is_null()), resource.method(TAKES_MESSAGES)) {
+    if let (Some(messages), Some(takes)) = (
+        input.get(MESSAGES).filter(|m| !m.is_null()),
+        resource.method(TAKES_MESSAGES),
+    ) {
         let at = at.entry(MESSAGES);
-        let Value::Array(messages) = messages else { return at.misfit("an array", messages) };
+        let Value::Array(messages) = messages else {
+            return at.misfit("an array", messages);
+        };
         for (n, message) in messages.iter().enumerate() {
             let ty = takes.ty.params().map(|(_, ty)| ty).nth(1);
             let argument = ty.map(|ty| value_of(&at.item(n), &ty, message)).transpose()?;
-            script.push(Line { method: takes.clone(), arguments: argument.into_iter().collect() });
+            script.push(Line {
+                method: takes.clone(),
+                arguments: argument.into_iter().collect(),
+            });
         }
     }
     let given = input.as_object().cloned().unwrap_or_default();
-    let own = parameters.iter().map(|(name, ty)| entry(&at, &given, name, ty)).collect::<Result<_, _>>()?;
-    script.push(Line { method: method.clone(), arguments: own });
+    let own = parameters
+        .iter()
+        .map(|(name, ty)| entry(&at, &given, name, ty))
+        .collect::<Result<_, _>>()?;
+    script.push(Line {
+        method: method.clone(),
+        arguments: own,
+    });
     Ok((arguments, script))
 }
 
@@ -285,20 +332,30 @@ fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, In
     let lines = match input.get(SCRIPT) {
         Some(Value::Array(lines)) => lines,
         other => {
-            return at.misfit("an array of objects such as {\"deserialize\": message}", other.unwrap_or(&Value::Null));
+            return at.misfit(
+                "an array of objects such as {\"deserialize\": message}",
+                other.unwrap_or(&Value::Null),
+            );
         }
     };
     let short = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
     let mut found = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         let at = at.item(n);
-        let Some((verb, argument)) = line.as_object().filter(|object| object.len() == 1).and_then(|o| o.iter().next())
+        let Some((verb, argument)) = line
+            .as_object()
+            .filter(|object| object.len() == 1)
+            .and_then(|o| o.iter().next())
         else {
             return at.misfit("an object with one entry, the method and its argument", line);
         };
         let Some((_, method)) = methods.iter().find(|(name, _)| name == verb || short(name) == *verb) else {
             let names: Vec<String> = methods.iter().map(|(name, _)| short(name)).collect();
-            return at.fail(format!("`{}` is not a method; the methods are {}", quote(verb), names.join(", ")));
+            return at.fail(format!(
+                "`{}` is not a method; the methods are {}",
+                quote(verb),
+                names.join(", ")
+            ));
         };
         let at = at.entry(verb);
         // The first parameter is the resource.
@@ -309,11 +366,21 @@ fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, In
                 let Value::Object(given) = argument else {
                     return at.misfit("an object with one entry for each parameter", argument);
                 };
-                at.no_other_than(given, &several.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "parameter")?;
-                several.iter().map(|(name, ty)| entry(&at, given, name, ty)).collect::<Result<_, _>>()?
+                at.no_other_than(
+                    given,
+                    &several.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+                    "parameter",
+                )?;
+                several
+                    .iter()
+                    .map(|(name, ty)| entry(&at, given, name, ty))
+                    .collect::<Result<_, _>>()?
             }
         };
-        found.push(Line { method: method.clone(), arguments });
+        found.push(Line {
+            method: method.clone(),
+            arguments,
+        });
     }
     Ok(found)
 }
@@ -325,9 +392,8 @@ fn run_script(
     arguments: &[Val],
     script: Vec<Line>,
 ) -> Result<Vec<Value>, InvokeJsonError> {
-    let resource = match call(invocation, export, constructor, arguments)? {
-        Some(Val::Resource(resource)) => resource,
-        _ => return Err(HostFault::Engine("a constructor returned no resource".to_owned()).into()),
+    let Some(Val::Resource(resource)) = call(invocation, export, constructor, arguments)? else {
+        return Err(HostFault::Engine("a constructor returned no resource".to_owned()).into());
     };
     let mut results = Vec::with_capacity(script.len());
     for line in script {
@@ -365,7 +431,7 @@ fn shown_result(function: &Function, result: Option<Val>) -> Result<Value, Invok
 
 /// Where in the input a value stands.
 struct Place<'a> {
-    before: Option<&'a Place<'a>>,
+    before: Option<&'a Self>,
     part: Part<'a>,
 }
 
@@ -376,15 +442,24 @@ enum Part<'a> {
 
 impl<'a> Place<'a> {
     fn root(name: &'a str) -> Self {
-        Self { before: None, part: Part::Name(name) }
+        Self {
+            before: None,
+            part: Part::Name(name),
+        }
     }
 
-    fn entry(&'a self, name: &'a str) -> Place<'a> {
-        Place { before: Some(self), part: Part::Name(name) }
+    fn entry(&'a self, name: &'a str) -> Self {
+        Self {
+            before: Some(self),
+            part: Part::Name(name),
+        }
     }
 
-    fn item(&'a self, index: usize) -> Place<'a> {
-        Place { before: Some(self), part: Part::Index(index) }
+    fn item(&'a self, index: usize) -> Self {
+        Self {
+            before: Some(self),
+            part: Part::Index(index),
+        }
     }
 
     fn path(&self) -> String {
@@ -397,7 +472,10 @@ impl<'a> Place<'a> {
     }
 
     fn fail<T>(&self, problem: impl Into<String>) -> Result<T, InvokeJsonError> {
-        Err(InvokeJsonError::Input { path: self.path(), problem: problem.into() })
+        Err(InvokeJsonError::Input {
+            path: self.path(),
+            problem: problem.into(),
+        })
     }
 
     fn misfit<T>(&self, expected: &str, found: &Value) -> Result<T, InvokeJsonError> {
@@ -408,7 +486,9 @@ impl<'a> Place<'a> {
         match object.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) if known.is_empty() => self.entry(name).fail(format!("is not a {what}; there are none")),
-            Some(name) => self.entry(name).fail(format!("is not a {what}; there are {}", known.join(", "))),
+            Some(name) => self
+                .entry(name)
+                .fail(format!("is not a {what}; there are {}", known.join(", "))),
         }
     }
 }
@@ -452,7 +532,11 @@ fn describe(ty: &Type) -> String {
             let cases: Vec<String> = variant
                 .cases()
                 .map(|case| {
-                    if case.ty.is_some() { format!("{{\"{}\": …}}", case.name) } else { format!("\"{}\"", case.name) }
+                    if case.ty.is_some() {
+                        format!("{{\"{}\": …}}", case.name)
+                    } else {
+                        format!("\"{}\"", case.name)
+                    }
                 })
                 .collect();
             format!("one of {}", cases.join(", "))
@@ -511,15 +595,27 @@ fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonE
             Value::Null => return misfit(),
             document => Val::String(document.to_string()),
         },
-        Type::List(list) if list.ty() == Type::U8 => Val::List(bytes_of(at, ty, value)?.into_iter().map(Val::U8).collect()),
+        Type::List(list) if list.ty() == Type::U8 => {
+            Val::List(bytes_of(at, ty, value)?.into_iter().map(Val::U8).collect())
+        }
         Type::List(list) => {
             let Value::Array(items) = value else { return misfit() };
             let ty = list.ty();
-            Val::List(items.iter().enumerate().map(|(n, item)| value_of(&at.item(n), &ty, item)).collect::<Result<_, _>>()?)
+            Val::List(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(n, item)| value_of(&at.item(n), &ty, item))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         Type::Record(record) => {
             let Value::Object(object) = value else { return misfit() };
-            at.no_other_than(object, &record.fields().map(|field| field.name).collect::<Vec<_>>(), "field")?;
+            at.no_other_than(
+                object,
+                &record.fields().map(|field| field.name).collect::<Vec<_>>(),
+                "field",
+            )?;
             Val::Record(
                 record
                     .fields()
@@ -533,7 +629,11 @@ fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonE
                 return at.fail(format!("must be {}, has {}", describe(ty), items.len()));
             }
             let typed = tuple.types().zip(items).enumerate();
-            Val::Tuple(typed.map(|(n, (ty, item))| value_of(&at.item(n), &ty, item)).collect::<Result<_, _>>()?)
+            Val::Tuple(
+                typed
+                    .map(|(n, (ty, item))| value_of(&at.item(n), &ty, item))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         Type::Variant(variant) => {
             let (name, payload) = match value {
@@ -541,7 +641,9 @@ fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonE
                 Value::Object(object) if object.len() == 1 => object.iter().next().expect("one entry"),
                 _ => return misfit(),
             };
-            let Some(case) = variant.cases().find(|case| case.name == name) else { return misfit() };
+            let Some(case) = variant.cases().find(|case| case.name == name) else {
+                return misfit();
+            };
             let at = at.entry(name);
             let payload = match case.ty {
                 None if payload.is_null() => None,
@@ -571,12 +673,18 @@ fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonE
                 "err" => result.err(),
                 _ => return misfit(),
             };
-            let payload = ty.map(|ty| value_of(&at.entry(side), &ty, payload).map(Box::new)).transpose()?;
+            let payload = ty
+                .map(|ty| value_of(&at.entry(side), &ty, payload).map(Box::new))
+                .transpose()?;
             Val::Result(if side == "ok" { Ok(payload) } else { Err(payload) })
         }
         Type::Flags(flags) => {
             let Value::Array(items) = value else { return misfit() };
-            let named = |item: &Value| item.as_str().filter(|name| flags.names().any(|known| known == *name)).map(str::to_owned);
+            let named = |item: &Value| {
+                item.as_str()
+                    .filter(|name| flags.names().any(|known| known == *name))
+                    .map(str::to_owned)
+            };
             match items.iter().map(named).collect::<Option<Vec<_>>>() {
                 Some(names) => Val::Flags(names),
                 None => return misfit(),
@@ -593,7 +701,11 @@ fn value_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Val, InvokeJsonE
 }
 
 /// [`Place::misfit`] for `Option::map_or_else`.
-fn misfit_of<'a, T>(at: &'a Place<'_>, ty: &'a Type, value: &'a Value) -> impl FnOnce() -> Result<T, InvokeJsonError> + 'a {
+fn misfit_of<'a, T>(
+    at: &'a Place<'_>,
+    ty: &'a Type,
+    value: &'a Value,
+) -> impl FnOnce() -> Result<T, InvokeJsonError> + 'a {
     move || at.misfit(&describe(ty), value)
 }
 
@@ -640,11 +752,18 @@ fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
             let ty = list.ty();
             Value::Array(items.iter().map(|item| shown(&ty, item)).collect::<Result<_, _>>()?)
         }
-        (Type::Tuple(tuple), Val::Tuple(items)) => {
-            Value::Array(tuple.types().zip(items).map(|(ty, item)| shown(&ty, item)).collect::<Result<_, _>>()?)
-        }
+        (Type::Tuple(tuple), Val::Tuple(items)) => Value::Array(
+            tuple
+                .types()
+                .zip(items)
+                .map(|(ty, item)| shown(&ty, item))
+                .collect::<Result<_, _>>()?,
+        ),
         (Type::Record(record), Val::Record(values)) => {
-            let values = record.fields().zip(values).map(|(field, (name, value))| Ok((name.clone(), shown(&field.ty, value)?)));
+            let values = record
+                .fields()
+                .zip(values)
+                .map(|(field, (name, value))| Ok((name.clone(), shown(&field.ty, value)?)));
             Value::Object(values.collect::<Result<_, InvokeJsonError>>()?)
         }
         (Type::Variant(variant), Val::Variant(name, value)) => {
@@ -659,7 +778,11 @@ fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
         (_, Val::Flags(names)) => json!(names),
         _ => {
             let what = "a value of a type that has no spelling in JSON".to_owned();
-            return Err(InvokeError::from(GuestFault::MalformedOutput { export: "the export", what }).into());
+            return Err(InvokeError::from(GuestFault::MalformedOutput {
+                export: "the export",
+                what,
+            })
+            .into());
         }
     })
 }
@@ -667,11 +790,16 @@ fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
 /// The document in a text that is a JSON object or array. A scalar stays text, because most texts that look like one are
 /// not meant so.
 fn embedded(text: &str) -> Option<Value> {
-    serde_json::from_str(text).ok().filter(|value: &Value| value.is_object() || value.is_array())
+    serde_json::from_str(text)
+        .ok()
+        .filter(|value: &Value| value.is_object() || value.is_array())
 }
 
 fn shown_bytes(items: &[Val]) -> Value {
-    let bytes: Vec<u8> = items.iter().filter_map(|item| if let Val::U8(byte) = item { Some(*byte) } else { None }).collect();
+    let bytes: Vec<u8> = items
+        .iter()
+        .filter_map(|item| if let Val::U8(byte) = item { Some(*byte) } else { None })
+        .collect();
     match String::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) => Value::String(text),
         Ok(text) => json!({ "base64": STANDARD.encode(text) }),

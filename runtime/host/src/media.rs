@@ -68,7 +68,8 @@ pub struct MediaLeg {
     sealed_credentials: String,
     vault: Vault,
     moment: Moment,
-    live: Live,
+    /// `None` after a fault, when there was no room to build it again.
+    live: Option<Live>,
     handshake: Vec<Message>,
     started: bool,
 }
@@ -93,7 +94,7 @@ impl Provider {
     pub fn open_leg(&self, credentials: &Credentials, call: Call, moment: Moment) -> Result<MediaLeg, InvokeError> {
         let (vault, sealed_credentials) = seal(credentials, &moment);
         let live = Live::open(self, &vault, &sealed_credentials, &call, &moment)?;
-        Ok(MediaLeg { provider: self.clone(), call, sealed_credentials, vault, moment, live, handshake: Vec::new(), started: false })
+        Ok(MediaLeg { provider: self.clone(), call, sealed_credentials, vault, moment, live: Some(live), handshake: Vec::new(), started: false })
     }
 }
 
@@ -128,7 +129,7 @@ impl MediaLeg {
     /// # Errors
     /// A fault; the leg has then been built again, unless that faulted too.
     pub fn deserialize(&mut self, message: Message) -> Result<Vec<MediaEvent>, InvokeError> {
-        let result = self.live.deserialize(&message).and_then(|raw| self.events(raw));
+        let result = self.live()?.deserialize(&message).and_then(|raw| self.events(raw));
         match result {
             Ok(events) => {
                 if !self.started {
@@ -148,22 +149,28 @@ impl MediaLeg {
     /// # Errors
     /// As for [`Self::deserialize`].
     pub fn serialize(&mut self, frame: &MediaFrame) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
-        let result = self.live.serialize(frame).and_then(|raw| self.messages(raw));
+        let result = self.live()?.serialize(frame).and_then(|raw| self.messages(raw));
         result.map_err(|fault| self.rebuilt(fault))
     }
 
+    /// Drops the guest that faulted, before another one takes its slot in the pool.
     fn rebuilt(&mut self, fault: InvokeError) -> InvokeError {
-        let mut live = match Live::open(&self.provider, &self.vault, &self.sealed_credentials, &self.call, &self.moment) {
-            Ok(live) => live,
-            Err(second) => return second,
-        };
-        for message in &self.handshake {
-            if let Err(second) = live.deserialize(message) {
-                return second;
-            }
+        self.live = None;
+        match self.live() {
+            Ok(_) => fault,
+            Err(second) => second,
         }
-        self.live = live;
-        fault
+    }
+
+    fn live(&mut self) -> Result<&mut Live, InvokeError> {
+        if self.live.is_none() {
+            let mut live = Live::open(&self.provider, &self.vault, &self.sealed_credentials, &self.call, &self.moment)?;
+            for message in &self.handshake {
+                live.deserialize(message)?;
+            }
+            self.live = Some(live);
+        }
+        Ok(self.live.as_mut().expect("it was built just now"))
     }
 
     fn events(&self, raw: Vec<wit::MediaEvent>) -> Result<Vec<MediaEvent>, InvokeError> {

@@ -16,9 +16,10 @@ use crate::credentials::Credentials;
 use crate::error::{GuestFault, HostFault, InvokeError};
 use crate::http::{IncomingResponse, OutgoingRequest, Response, Webhook, check_header};
 use crate::limits::Limits;
-use crate::proof::{self, Verdict};
+use crate::proof::{self, Refusal, Verdict};
 use crate::provider::{Ability, Invocation, Provider, RejectionReason, seal};
 use crate::sealed::{Secret, Vault};
+use crate::spec::ProofPolicy;
 
 pub use crate::bindings::exports::strowger::provider::calling::Outbound;
 pub use crate::bindings::exports::strowger::provider::detection::AnsweredBy;
@@ -607,6 +608,12 @@ impl Provider {
     /// A fault; then the webhook is refused like one that is not genuine.
     pub fn verify(&self, credentials: &Credentials, webhook: &Webhook, moment: &Moment) -> Result<Verdict, InvokeError> {
         const EXPORT: &str = "webhook.verify-signature";
+        if self.spec().webhook_proof == ProofPolicy::NoWebhooks {
+            return Ok(Verdict::Refused(Refusal::Rejected {
+                code: "no-webhooks".to_owned(),
+                message: format!("{} sends no webhooks, so this one cannot be genuine.", self.spec().display_name),
+            }));
+        }
         let (vault, sealed) = seal(credentials, moment);
         let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
         let config = invocation.config(&vault, &sealed)?;
@@ -849,7 +856,7 @@ impl Provider {
         ))
     }
 
-    /// Points a number's inbound calls at a URL, or nowhere.
+    /// Points a number's inbound calls at a URL, or away from it.
     ///
     /// # Errors
     /// When the provider has no numbers.
@@ -857,7 +864,8 @@ impl Provider {
         &self,
         credentials: &Credentials,
         address: String,
-        webhook_url: Option<String>,
+        webhook_url: String,
+        attach: bool,
         moment: Moment,
     ) -> Result<Operation<Synchronisation>, InvokeError> {
         const EXPORT: &str = "numbers.configure-inbound";
@@ -873,7 +881,8 @@ impl Provider {
                         &mut *store,
                         config,
                         &address,
-                        webhook_url.as_deref(),
+                        &webhook_url,
+                        attach,
                         replies,
                     )
                 })?;

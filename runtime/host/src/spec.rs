@@ -338,7 +338,7 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
         }
         at("display-name").text(&raw.display_name, 64)?;
         at("version").text(&raw.version, 32)?;
-        if !is_semver(&raw.version) {
+        if semver::Version::parse(&raw.version).is_err() {
             return at("version").fail("must be a semantic version such as 1.4.0");
         }
         if let Some(url) = &raw.docs_url
@@ -400,12 +400,6 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
             webhook_proof,
         })
     }
-}
-
-fn is_semver(text: &str) -> bool {
-    let core = text.split(['-', '+']).next().unwrap_or_default();
-    let parts: Vec<&str> = core.split('.').collect();
-    parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && part.len() <= 9 && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn check_field(n: usize, raw: wit::Field, names: &BTreeSet<String>) -> Result<Field, SpecError> {
@@ -597,4 +591,4 @@ impl ProviderSpec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,7 +34,7 @@ use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 use thiserror::Error;
 
 use crate::store::{
-    Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs, WrittenAddress,
+    Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs,
 };
 
 pub use self::error::ApiError;
@@ -135,14 +135,14 @@ pub trait Operations: Send + Sync + 'static {
     fn validate_number(
         &self,
         configuration: &Configuration,
-        address: &WrittenAddress,
+        address: &Address,
     ) -> impl Future<Output = Result<Ownership, OperationError>> + Send;
 
     /// Points a number's inbound calls at this gateway, or away from it. Asked only of providers that can.
     fn configure_inbound(
         &self,
         configuration: &Configuration,
-        address: &WrittenAddress,
+        address: &Address,
         attach: bool,
     ) -> impl Future<Output = Result<Synchronisation, OperationError>> + Send;
 

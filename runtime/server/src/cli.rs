@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::settings::Flags;
 
@@ -105,6 +106,20 @@ impl SettingsArgs {
     }
 }
 
+/// What is logged when `--log` says this. Whatever it says, what passes over the wire is not logged: below `info` the
+/// libraries write it down as it is, other people's secrets included.
+///
+/// # Errors
+/// When it is no filter.
+pub fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(text)?;
+    let filters = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx"]
+        .iter()
+        .filter_map(|target| format!("{target}=info").parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    Ok(filters)
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -114,18 +129,13 @@ pub fn main() -> ExitCode {
         Command::Demo(_) | Command::Org(_) | Command::Provider(_) => "error",
     };
     let filter = cli.log.as_deref().unwrap_or(default);
-    let filter = match EnvFilter::try_new(filter) {
+    let filter = match log_filter(filter) {
         Ok(filter) => filter,
         Err(error) => {
             eprintln!("--log: `{filter}` is not a filter ({error}); write for example info, or strowger_server=debug");
             return ExitCode::from(2);
         }
     };
-    // What these log below `info` is what passes over the wire, other people's secrets included.
-    let filter = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx"]
-        .iter()
-        .filter_map(|target| format!("{target}=info").parse().ok())
-        .fold(filter, EnvFilter::add_directive);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match cli.command {
         Command::Serve(settings) => with_runtime(serve::run(settings.flags())),
@@ -137,7 +147,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("strowger: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
 }

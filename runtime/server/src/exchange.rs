@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::json;
-use strowger_call::{CallId, Event, Limits};
+use strowger_call::{CallId, Event};
+use strowger_host::Provider;
 use strowger_host::operation::MediaAddress;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -113,9 +114,9 @@ pub struct Closing {
     call_id: CallId,
 }
 
-impl Closing {
-    /// The call's record is closed.
-    pub fn closed(self) {
+/// The session is over when this is dropped.
+impl Drop for Closing {
+    fn drop(&mut self) {
         if let Some(inner) = self.exchange.upgrade() {
             inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.call_id);
             inner.session_closed.notify_waiters();
@@ -183,6 +184,11 @@ impl Exchange {
         format!("{}/api/v1/telephony/inbound/run", self.public_base())
     }
 
+    /// Where a provider's routes begin, without a trailing slash.
+    fn callback_base(&self, provider: &Provider) -> String {
+        format!("{}/api/v1/telephony/{}", self.public_base(), provider.name())
+    }
+
     /// How many calls are live.
     #[must_use]
     pub fn live_calls(&self) -> usize {
@@ -201,9 +207,6 @@ impl Exchange {
         Closing { exchange: Arc::downgrade(&self.inner), call_id: call.clone() }
     }
 
-    fn limits(&self) -> Limits {
-        Limits { call_duration_max: self.inner.options.call_duration_max, ..Limits::default() }
-    }
 
     fn is_draining(&self) -> bool {
         self.inner.draining.load(Ordering::Acquire)
@@ -280,6 +283,19 @@ impl Exchange {
             tracing::warn!(calls = self.live_calls(), "calls did not end in time");
         }
         left.len()
+    }
+
+    /// Runs something to its end even when whoever asked for it goes away: a client that hangs up while a call is being
+    /// set up must not leave half of one.
+    async fn unbroken<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let work = tokio::spawn(tracing::Instrument::instrument(work, tracing::Span::current()));
+        match work.await {
+            Ok(result) => Some(result),
+            Err(error) => {
+                tracing::error!(%error, "a task of the exchange failed");
+                None
+            }
+        }
     }
 
     async fn until_empty(&self) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use sha2::{Digest as _, Sha256};
 use strowger_host::cache::CompiledCache;
 use strowger_host::{Engine, EngineOptions, HostFault};
@@ -126,6 +127,8 @@ impl Gateway {
             .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
             .merge(api::router(Arc::new(exchange.clone())));
         let stopped = stop.clone();
+        // Frames of 20 ms must not wait for one another's acknowledgement.
+        let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let serving = tokio::spawn(async move {
             let served = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
             if let Err(error) = served {
@@ -192,8 +195,13 @@ async fn keep_house(exchange: Exchange, stop: CancellationToken) {
         if let Err(error) = exchange.store().purge_expired_state(now).await {
             tracing::warn!(%error, "expired values of providers could not be removed");
         }
-        if let Err(error) = exchange.rate_calls(previous, now).await {
-            tracing::warn!(%error, "the prices of calls could not be kept");
+        // A carrier that hangs must not hold up the end of the process.
+        let rated = tokio::select! {
+            () = stop.cancelled() => return,
+            rated = exchange.rate_calls(previous, now) => rated,
+        };
+        if let Err(error) = rated {
+            tracing::warn!(%error, "the prices of calls could not be asked for");
         }
         previous = now;
     }

@@ -6,8 +6,9 @@
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde::Deserialize;
@@ -28,7 +29,17 @@ pub fn router(exchange: Exchange, webhook_bytes_max: usize) -> Router {
         .route("/api/v1/telephony/ws/{token}", get(media_by_path))
         .route("/api/v1/telephony/{provider}/{*path}", any(provider_route))
         .layer(DefaultBodyLimit::max(webhook_bytes_max))
+        .layer(from_fn_with_state(webhook_bytes_max, refuse_announced))
         .with_state(exchange)
+}
+
+/// Refuses a body by the length that it announces: who announces too much is not read to the limit first.
+async fn refuse_announced(State(bytes_max): State<usize>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > bytes_max as u64 => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        _ => next.run(request).await,
+    }
 }
 
 async fn inbound(State(exchange): State<Exchange>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

@@ -41,7 +41,7 @@ impl RecordingWriter {
     /// A recording that will be at `path` once it is closed.
     #[must_use]
     pub fn open(&self, path: PathBuf, rate_hz: u32) -> Recording {
-        Recording { writer: self.clone(), path, rate_hz, broken: false }
+        Recording { writer: self.clone(), path, rate_hz, broken: false, closed: false }
     }
 }
 
@@ -52,6 +52,7 @@ pub struct Recording {
     path: PathBuf,
     rate_hz: u32,
     broken: bool,
+    closed: bool,
 }
 
 impl Recording {
@@ -69,13 +70,26 @@ impl Recording {
     }
 
     /// Ends the recording. Its file, if there is one.
-    pub async fn close(self) -> Option<PathBuf> {
+    pub async fn close(mut self) -> Option<PathBuf> {
+        self.closed = true;
         let (done, written) = oneshot::channel();
         let commands = self.writer.commands.clone();
         let command = Command::Close { path: self.path.clone(), done };
         // The queue may be full for a moment; the end of a call may wait for the disk, its media no more.
         let sent = tokio::task::spawn_blocking(move || commands.send(command).is_ok()).await.unwrap_or(false);
-        (sent && written.await.unwrap_or(false)).then_some(self.path)
+        (sent && written.await.unwrap_or(false)).then(|| self.path.clone())
+    }
+}
+
+/// A call that ends without closing its recording leaves a file that can be read all the same.
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if !self.closed {
+            let (done, _) = oneshot::channel();
+            if self.writer.commands.try_send(Command::Close { path: self.path.clone(), done }).is_err() {
+                tracing::error!("a recording was left open");
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod media;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
@@ -29,6 +30,8 @@ const MAILBOX_LENGTH: usize = 256;
 /// How long the agent's last words may play before its hang-up is carried out.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 
+/// Entries of the picture that are kept; it draws fewer.
+const ENTRIES_MAX: usize = 2_000;
 /// A pause of the agent that the picture does not show.
 const BREATH_MS: u64 = 300;
 /// How often it is looked whether they have been heard.
@@ -65,6 +68,8 @@ pub struct SessionHandle {
     pub answer: watch::Receiver<Option<strowger_host::Response>>,
     /// Sets `answer`.
     pub answered: watch::Sender<Option<strowger_host::Response>>,
+    /// Set by whoever answers the carrier: it is answered once, whoever asks.
+    pub answering: Arc<AtomicBool>,
 }
 
 impl SessionHandle {
@@ -79,12 +84,12 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
     let (mailbox, messages) = mpsc::channel(MAILBOX_LENGTH);
     let (answered, answer) = watch::channel(None);
     let handle =
-        SessionHandle { mailbox: mailbox.clone(), provider: context.provider.clone(), context: context.clone(), answer, answered };
+        SessionHandle { mailbox: mailbox.clone(), provider: context.provider.clone(), context: context.clone(), answer, answered, answering: Arc::default() };
     let session = Session {
         started_us: context.clock.host_us(),
         started_ms: context.clock.unix_ms(),
         provider_call_id: context.provider_call_id.clone(),
-        attachment: context.attachment.clone(),
+        attachment: None,
         media: None,
         media_refused: false,
         agent: None,
@@ -100,8 +105,9 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
     };
     let span = tracing::info_span!("call", call = %session.context.call_id.as_str(), provider = session.context.provider.name());
     let run = async move {
+        // Whatever happens in there, a panic too, the exchange learns that the call is over.
+        let _closing = closing;
         session.run().await;
-        closing.closed();
     };
     tokio::spawn(tracing::Instrument::instrument(run, span));
     handle
@@ -162,7 +168,7 @@ impl Session {
                 () = sleep_until(self.context.clock.instant(wake.as_micros())) => Woken::Time,
             };
             match woken {
-                Woken::Message(message) => self.message(message),
+                Woken::Message(message) => self.message(message).await,
                 Woken::Carrier(carried) => self.carrier(carried).await,
                 Woken::Agent(event) => self.agent_event(event).await,
                 Woken::Time => self.time().await,
@@ -198,7 +204,7 @@ impl Session {
         self.call.handle_event(event, now)
     }
 
-    fn message(&mut self, message: SessionMessage) {
+    async fn message(&mut self, message: SessionMessage) {
         match message {
             SessionMessage::Event(event) => {
                 match &event {
@@ -210,23 +216,23 @@ impl Session {
                 self.event(event);
             }
             SessionMessage::Attach(attachment) => self.attachment = Some(attachment),
-            SessionMessage::Media(socket) => self.open_media(*socket),
+            SessionMessage::Media(socket) => self.open_media(*socket).await,
             SessionMessage::Webhook { name, latency } => {
                 let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
                 let at_ms = self.at_ms().saturating_sub(latency_ms);
-                self.entries.push(Entry::webhook(at_ms, latency_ms, &name));
+                self.draw(Entry::webhook(at_ms, latency_ms, &name));
             }
         }
     }
 
-    fn open_media(&mut self, socket: WebSocket) {
+    async fn open_media(&mut self, socket: WebSocket) {
         if self.media_refused || self.media.is_some() {
             return;
         }
         let call = self.context.guest_call(self.provider_call_id.as_ref(), self.attachment.as_ref());
-        match MediaPath::open(&self.context, call, socket, self.now()) {
-            Ok(media) => {
-                self.media = Some(media);
+        match self.context.open_leg(call).await {
+            Ok(leg) => {
+                self.media = Some(MediaPath::new(&self.context, leg, socket, self.now()));
                 self.event(Event::MediaConnected);
             }
             Err(error) => {
@@ -370,7 +376,7 @@ impl Session {
             _ => {}
         }
         for (name, heard_ms) in played.marks {
-            self.entries.push(Entry::point(Kind::Mark, at_ms, format!("mark {name}")));
+            self.draw(Entry::point(Kind::Mark, at_ms, format!("mark {name}")));
             self.command(AgentCommand::MarkPlayed { name, heard_ms });
         }
         if let Some(fault) = played.fault {
@@ -382,11 +388,17 @@ impl Session {
     }
 
     /// Draws that the agent spoke. A breath is not the end of what it says.
+    fn draw(&mut self, entry: Entry) {
+        if self.entries.len() < ENTRIES_MAX {
+            self.entries.push(entry);
+        }
+    }
+
     fn spoke(&mut self, from_ms: u64, to_ms: u64) {
         let last = self.entries.iter_mut().rev().find(|entry| entry.kind == Kind::AgentSpeaking);
         match last {
             Some(last) if last.to_ms.is_some_and(|end| from_ms <= end + BREATH_MS) => last.to_ms = Some(to_ms),
-            _ => self.entries.push(Entry::span(Kind::AgentSpeaking, from_ms, to_ms, "agent speaks")),
+            _ => self.draw(Entry::span(Kind::AgentSpeaking, from_ms, to_ms, "agent speaks")),
         }
     }
 
@@ -414,7 +426,7 @@ impl Session {
         let now_us = self.context.clock.host_us();
         let heard = media.hear(carried, now_us);
         if heard.started {
-            self.entries.push(Entry::point(Kind::Media, self.at_ms(), "media started"));
+            self.draw(Entry::point(Kind::Media, self.at_ms(), "media started"));
             if let Some(id) = heard.provider_call_id
                 && self.provider_call_id.is_none()
                 && let Ok(id) = ProviderCallId::new(id)
@@ -434,7 +446,7 @@ impl Session {
         for digit in heard.digits {
             self.command(AgentCommand::Dtmf(digit));
             if let Some(digit) = Digit::new(digit) {
-                self.entries.push(Entry::point(Kind::Dtmf, self.at_ms(), "DTMF"));
+                self.draw(Entry::point(Kind::Dtmf, self.at_ms(), "DTMF"));
                 self.event(Event::Dtmf { digit });
             }
         }
@@ -446,7 +458,7 @@ impl Session {
     async fn agent_event(&mut self, event: Option<AgentEvent>) {
         match event {
             Some(AgentEvent::Connected) => {
-                self.entries.push(Entry::point(Kind::Agent, self.at_ms(), "agent connected"));
+                self.draw(Entry::point(Kind::Agent, self.at_ms(), "agent connected"));
                 self.event(Event::AgentConnected);
             }
             Some(AgentEvent::Audio(pcm)) => {
@@ -461,8 +473,10 @@ impl Session {
                 }
             }
             Some(AgentEvent::SendDtmf(digits)) => {
-                if let Some(media) = &mut self.media {
-                    media.send_dtmf(&digits).await;
+                if let Some(media) = &mut self.media
+                    && let Some(fault) = media.send_dtmf(&digits).await
+                {
+                    self.event(fault);
                 }
             }
             Some(AgentEvent::HangUp { reason }) => self.end_after_last_words(Event::AgentHungUp { reason }),
@@ -483,7 +497,9 @@ impl Session {
         if self.media.as_ref().is_none_or(MediaPath::is_silent) {
             self.event(event);
         } else {
-            self.last_words = Some(LastWords { event, until: self.now() + LAST_WORDS_MAX });
+            // The first reason stays: an agent that asked for the end may drop its connection before it comes.
+            let until = self.now() + LAST_WORDS_MAX;
+            self.last_words.get_or_insert(LastWords { event, until });
         }
     }
 
@@ -491,26 +507,31 @@ impl Session {
         let now_us = self.context.clock.host_us();
         let at_ms = self.at_ms();
         let Some(media) = &mut self.media else { return };
-        let Some(cleared) = media.clear(now_us).await else { return };
+        let Some((cleared, fault)) = media.clear(now_us).await else { return };
         if let Some(since) = self.speaking_since_ms.take() {
             self.spoke(since, at_ms);
         }
         let heard_ms = cleared.heard_ms;
         self.command(AgentCommand::Cleared { heard_ms, marks: cleared.marks });
-        self.entries.push(Entry::point(Kind::BargeIn, at_ms, format!("barge-in · {heard_ms} ms heard")));
+        self.draw(Entry::point(Kind::BargeIn, at_ms, format!("barge-in · {heard_ms} ms heard")));
         self.event(Event::BargedIn { heard_ms });
+        if let Some(fault) = fault {
+            self.event(fault);
+        }
     }
 
     fn record(&mut self, recorded: &Recorded) {
         let at_ms = self.started_ms + i64::try_from(recorded.at.as_micros().saturating_sub(self.started_us) / 1_000).unwrap_or(0);
         let on_axis = recorded.at.as_micros().saturating_sub(self.started_us) / 1_000;
         if let Some(entry) = drawn(&recorded.event, on_axis) {
-            self.entries.push(entry);
+            self.draw(entry);
         }
         let detail = serde_json::to_value(&recorded.event).unwrap_or(Value::Null);
         let kind = detail.get("type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
         tracing::info!(event = kind, late = recorded.late, "call event");
-        let event = NewEvent { at: at_ms, kind, detail: json!({ "event": detail, "late": recorded.late }), dedupe_key: None };
+        // A status that the carrier repeats after the end finds this key taken.
+        let dedupe_key = matches!(recorded.event, Event::Status { .. }).then(|| format!("told:{detail}"));
+        let event = NewEvent { at: at_ms, kind, detail: json!({ "event": detail, "late": recorded.late }), dedupe_key };
         // The queue holds as many as a call may record.
         if self.events.try_send(event).is_err() {
             tracing::error!("a call event could not be kept");
@@ -518,6 +539,14 @@ impl Session {
     }
 
     async fn finish(mut self, outcome: Outcome) {
+        // From here on nobody listens: what is sent later goes to the record as late, and so does what waits already.
+        self.messages.close();
+        while let Ok(message) = self.messages.try_recv() {
+            if let SessionMessage::Event(event) = message {
+                let now = self.now();
+                self.record(&Recorded { at: now, event, late: true });
+            }
+        }
         if let Some(agent) = self.agent.take() {
             stop(&agent, "call_ended".to_owned());
         }

@@ -209,11 +209,12 @@ impl<P: Numbers> numbers_export::Guest for P {
     fn configure_inbound(
         config: String,
         address: String,
-        webhook_url: Option<String>,
+        webhook_url: String,
+        attach: bool,
         replies: Vec<Reply>,
     ) -> Result<Synchronisation, Interruption> {
         operate::<P, _>(&config, replies, |config, io| {
-            P::configure_inbound(config, &address, webhook_url.as_deref(), io)
+            P::configure_inbound(config, &address, &webhook_url, attach, io)
         })
     }
 }

@@ -109,12 +109,13 @@ pub trait Numbers: Provider {
         Ok(Provisioning::NotOffered)
     }
 
-    /// Points the number's inbound calls at `webhook_url`; `None` detaches it. Detaching a number that is not there is
-    /// [`Synchronisation::Unchanged`].
+    /// Points the number's inbound calls at `webhook_url`, or, unless `attach`, away from it. Detaching changes only what
+    /// points there: a number that points elsewhere, or that is not there, is [`Synchronisation::Unchanged`].
     fn configure_inbound(
         config: &Self::Config,
         address: &str,
-        webhook_url: Option<&str>,
+        webhook_url: &str,
+        attach: bool,
         io: &mut Io,
     ) -> Outcome<Synchronisation>;
 }

@@ -283,6 +283,7 @@ impl<P: Numbers> Cases<P> {
                     given.config::<P>()?,
                     given.argument("address")?,
                     given.argument("webhook-url")?,
+                    given.argument("attach")?,
                     given.replies()?,
                 ))
             }),

@@ -41,7 +41,7 @@ use crate::{
     watched::{TimedOut, Watched},
     webhook::Courier,
 };
-pub(crate) use stream::dial_media;
+pub(crate) use stream::{dial_media, socket_config};
 
 /// Where an inbound call is announced when the number has no address of its own.
 pub(crate) const DEFAULT_VOICE_PATH: &str = "/api/v1/telephony/inbound/run";

@@ -8,6 +8,7 @@
 //! The generator does as little as it can: payloads are made once, nothing is recorded, and each end is one task per call.
 
 mod probe;
+pub mod relay;
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +30,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout, timeout_at},
 };
 use tokio_tungstenite::{
-    WebSocketStream, accept_hdr_async,
+    WebSocketStream, accept_hdr_async_with_config,
     tungstenite::{
         Message,
         handshake::server::{ErrorResponse, Request, Response},
@@ -45,7 +46,7 @@ use crate::{
         CallRecord, FRAME, FromGateway, Instruction, StreamInstruction, WebhookKind, WebhookTarget, WireMessage,
     },
     clock,
-    exchange::{NoGateway, RunningCarrier, dial_media},
+    exchange::{NoGateway, RunningCarrier, dial_media, socket_config},
     misbehaviour::{Misbehaviour, Signing},
     report::Direction,
 };
@@ -120,6 +121,10 @@ impl Times {
         ))
     }
 
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn record(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.0
@@ -167,6 +172,49 @@ impl Meters {
             late_frames: AtomicU64::new(0),
             probes: Mutex::new(BTreeMap::new()),
         }
+    }
+
+    /// Forgets an earlier run.
+    fn clear(&self) {
+        for times in [
+            &self.webhook,
+            &self.first_audio,
+            &self.to_agent,
+            &self.to_carrier,
+            &self.jitter,
+        ] {
+            times.clear();
+        }
+        self.late_frames.store(0, Ordering::Relaxed);
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for probe in self.probes.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            totals.add(probe);
+        }
+        totals
+    }
+}
+
+/// Audio that was said and not heard at one moment of a run: what is under way, and what is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outstanding {
+    to_agent_us: i64,
+    to_carrier_us: i64,
+}
+
+impl Outstanding {
+    /// Frames that went missing since `earlier`, to the agent and to the carrier. While all calls have media throughout, what
+    /// is under way at the two moments differs by a frame here and there, in either sign.
+    #[must_use]
+    pub fn frames_since(self, earlier: Self) -> (i64, i64) {
+        let frame_us = FRAME.as_micros() as i64;
+        (
+            (self.to_agent_us - earlier.to_agent_us) / frame_us,
+            (self.to_carrier_us - earlier.to_carrier_us) / frame_us,
+        )
     }
 }
 
@@ -222,6 +270,17 @@ impl LoadAgent {
     pub fn url(&self) -> String {
         format!("ws://{}/", self.address)
     }
+
+    /// What is outstanding now, in all calls of the present run.
+    #[must_use]
+    pub fn outstanding(&self) -> Outstanding {
+        let totals = self.meters.totals();
+        let missing = |said: u64, heard: u64| said as i64 - heard as i64;
+        Outstanding {
+            to_agent_us: missing(totals.said_to_agent_us, totals.heard_by_agent_us),
+            to_carrier_us: missing(totals.said_to_carrier_us, totals.heard_by_carrier_us),
+        }
+    }
 }
 
 impl Drop for LoadAgent {
@@ -237,6 +296,7 @@ impl Drop for LoadAgent {
 pub async fn run(carrier: &RunningCarrier, agent: &LoadAgent, plan: &LoadPlan) -> Result<LoadReport, NoGateway> {
     carrier.courier().ok_or(NoGateway)?;
     let meters = &agent.meters;
+    meters.clear();
     let begin = Instant::now();
     let calls = (0..plan.calls).map(|index| async move {
         // Spread within a frame as well, as calls of strangers are.
@@ -248,7 +308,6 @@ pub async fn run(carrier: &RunningCarrier, agent: &LoadAgent, plan: &LoadPlan) -
     let outcomes = join_all(calls).await;
 
     let mut failed = BTreeMap::new();
-    let mut totals = Totals::default();
     let mut completed = 0;
     for outcome in outcomes {
         match outcome {
@@ -256,10 +315,8 @@ pub async fn run(carrier: &RunningCarrier, agent: &LoadAgent, plan: &LoadPlan) -
             Err(reason) => *failed.entry(reason).or_insert(0) += 1,
         }
     }
+    let totals = meters.totals();
     let probes = std::mem::take(&mut *meters.probes.lock().unwrap_or_else(PoisonError::into_inner));
-    for probe in probes.values() {
-        totals.add(probe);
-    }
     Ok(LoadReport {
         carrier: carrier.carrier().name().to_owned(),
         calls: plan.calls,
@@ -415,7 +472,9 @@ async fn converse(tcp: TcpStream, protocol: AgentProtocol, meters: &Meters) -> R
         }
         Ok(response)
     };
-    let mut socket = accept_hdr_async(tcp, choose).await.map_err(|error| error.to_string())?;
+    let mut socket = accept_hdr_async_with_config(tcp, choose, Some(socket_config()))
+        .await
+        .map_err(|error| error.to_string())?;
     let mut wire = Wire::new(protocol);
     let (probe, rate_hz) = loop {
         let message = socket
@@ -538,6 +597,8 @@ pub struct WebhookReport {
     pub latency: Distribution,
     /// By HTTP status; `none` for requests without a response.
     pub statuses: BTreeMap<String, u64>,
+    /// Answers that connect the call to a media socket.
+    pub connected: u64,
 }
 
 /// Announces calls as fast as the gateway takes them; no media follow.
@@ -560,6 +621,7 @@ pub async fn webhooks(carrier: &RunningCarrier, plan: &WebhookPlan) -> Result<We
     let shared = CallRecord::new(description.new_call_id(), Direction::Inbound, "+15550000000", to);
     let times = Times::new();
     let statuses = Mutex::new(BTreeMap::new());
+    let connected = AtomicU64::new(0);
     let begin = Instant::now();
     let end = begin + plan.duration;
     let workers = (0..plan.at_once).map(|_| async {
@@ -581,6 +643,12 @@ pub async fn webhooks(carrier: &RunningCarrier, plan: &WebhookPlan) -> Result<We
                 break;
             };
             times.record(clock::now().saturating_sub(asked));
+            let answer = response.as_ref().map(|response| description.read_answer(response));
+            if let Some(Ok(instructions)) = answer
+                && stream_of(&instructions).is_ok()
+            {
+                connected.fetch_add(1, Ordering::Relaxed);
+            }
             let status = response.map_or_else(|| "none".to_owned(), |response| response.status.to_string());
             *statuses
                 .lock()
@@ -596,6 +664,7 @@ pub async fn webhooks(carrier: &RunningCarrier, plan: &WebhookPlan) -> Result<We
         per_second: latency.count as f64 / begin.elapsed().as_secs_f64(),
         latency,
         statuses: statuses.into_inner().unwrap_or_else(PoisonError::into_inner),
+        connected: connected.into_inner(),
     })
 }
 

@@ -16,7 +16,10 @@ fn sealed(secret: &str) -> (Vault, String) {
 
 fn sent(vault: &Vault, authorization: &wit::Authorization) -> Result<Vec<(String, String)>, Problem> {
     let headers = headers(vault, authorization, NOW_MS, "unique-0")?;
-    Ok(headers.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect())
+    Ok(headers
+        .into_iter()
+        .map(|(name, value)| (name, value.expose().to_owned()))
+        .collect())
 }
 
 fn header(name: &str, value: &str) -> (String, String) {
@@ -47,10 +50,19 @@ fn bearer_and_headers_send_the_secret() {
     let bearer = wit::Authorization::Bearer(token.clone());
     assert_eq!(sent(&vault, &bearer), Ok(vec![header("authorization", "Bearer hush")]));
     let headers = wit::Authorization::Headers(vec![
-        wit::Header { name: "X-Auth-ID".to_owned(), value: "plain".to_owned() },
-        wit::Header { name: "X-Auth-Token".to_owned(), value: format!("k={token};v=1") },
+        wit::Header {
+            name: "X-Auth-ID".to_owned(),
+            value: "plain".to_owned(),
+        },
+        wit::Header {
+            name: "X-Auth-Token".to_owned(),
+            value: format!("k={token};v=1"),
+        },
     ]);
-    assert_eq!(sent(&vault, &headers), Ok(vec![header("x-auth-id", "plain"), header("x-auth-token", "k=hush;v=1")]));
+    assert_eq!(
+        sent(&vault, &headers),
+        Ok(vec![header("x-auth-id", "plain"), header("x-auth-token", "k=hush;v=1")])
+    );
 }
 
 #[test]
@@ -81,7 +93,12 @@ fn a_line_break_in_a_header_is_refused() {
 }
 
 fn jwt(algorithm: wit::JwtAlgorithm, key: &str, claims: &str, lifetime_s: u32) -> wit::Authorization {
-    wit::Authorization::Jwt(wit::Jwt { algorithm, key: key.to_owned(), claims: claims.to_owned(), lifetime_s })
+    wit::Authorization::Jwt(wit::Jwt {
+        algorithm,
+        key: key.to_owned(),
+        claims: claims.to_owned(),
+        lifetime_s,
+    })
 }
 
 /// Header, claims, what is signed, signature.
@@ -92,14 +109,20 @@ fn parts(headers: &[(String, String)]) -> (Value, Value, String, Vec<u8>) {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (header, claims) = signed.split_once('.').unwrap();
     let json = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
-    (json(header), json(claims), signed.to_owned(), URL_SAFE_NO_PAD.decode(signature).unwrap())
+    (
+        json(header),
+        json(claims),
+        signed.to_owned(),
+        URL_SAFE_NO_PAD.decode(signature).unwrap(),
+    )
 }
 
 #[test]
 fn hs256_tokens_verify() {
     let (vault, token) = sealed("hush");
     let claims = r#"{"application_id": "app", "exp": 1, "jti": "chosen by the guest"}"#;
-    let (header, claims, signed, signature) = parts(&sent(&vault, &jwt(wit::JwtAlgorithm::Hs256, &token, claims, 60)).unwrap());
+    let (header, claims, signed, signature) =
+        parts(&sent(&vault, &jwt(wit::JwtAlgorithm::Hs256, &token, claims, 60)).unwrap());
     assert_eq!(header, json!({"typ": "JWT", "alg": "HS256"}));
     assert_eq!(
         claims,
@@ -114,7 +137,8 @@ fn hs256_tokens_verify() {
 fn rs256_tokens_verify_with_either_form_of_key() {
     for pem in [PKCS8, PKCS1] {
         let (vault, token) = sealed(pem);
-        let (header, _, signed, signature) = parts(&sent(&vault, &jwt(wit::JwtAlgorithm::Rs256, &token, "{}", 3600)).unwrap());
+        let (header, _, signed, signature) =
+            parts(&sent(&vault, &jwt(wit::JwtAlgorithm::Rs256, &token, "{}", 3600)).unwrap());
         assert_eq!(header["alg"], "RS256");
         let der = PrivatePkcs1KeyDer::from_pem_slice(PKCS1.as_bytes()).unwrap();
         let pair = RsaKeyPair::from_der(der.secret_pkcs1_der()).unwrap();
@@ -141,5 +165,9 @@ fn a_token_that_cannot_be_made_says_why_without_the_key() {
         assert!(!problem.contains("hush-hush"), "{problem}");
     }
     let (vault, token) = sealed("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    assert!(sent(&vault, &jwt(Rs256, &token, "{}", 60)).unwrap_err().contains("not a usable RSA key"));
+    assert!(
+        sent(&vault, &jwt(Rs256, &token, "{}", 60))
+            .unwrap_err()
+            .contains("not a usable RSA key")
+    );
 }

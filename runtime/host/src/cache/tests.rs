@@ -38,7 +38,10 @@ fn a_changed_file_is_removed_and_not_loaded() {
     assert_eq!(after("tag", |bytes| *bytes.last_mut().unwrap() ^= 1), (None, false));
     assert_eq!(after("longer", |bytes| bytes.push(0)), (None, false));
     assert_eq!(after("shorter", |bytes| bytes.truncate(bytes.len() - 1)), (None, false));
-    assert_eq!(after("tag-only", |bytes| drop(bytes.drain(..CODE.len()))), (None, false));
+    assert_eq!(
+        after("tag-only", |bytes| drop(bytes.drain(..CODE.len()))),
+        (None, false)
+    );
     assert_eq!(after("stub", |bytes| bytes.truncate(3)), (None, false));
     assert_eq!(after("empty", Vec::clear), (None, false));
 }

@@ -98,7 +98,12 @@ impl fmt::Display for Mismatch {
         for (n, difference) in self.differences.iter().take(DIFFERENCES_MAX).enumerate() {
             let line = if n == 0 { "" } else { "\n" };
             let Difference { path, expected, actual } = difference;
-            write!(f, "{line}{path}\n  expected {}\n  returned {}", show(expected), show(actual))?;
+            write!(
+                f,
+                "{line}{path}\n  expected {}\n  returned {}",
+                show(expected),
+                show(actual)
+            )?;
         }
         match self.differences.len().saturating_sub(DIFFERENCES_MAX) {
             0 => Ok(()),
@@ -135,10 +140,16 @@ impl Case {
         let mut input = self.input.clone();
         let mut add = |name: &str, value: &Value| match input.insert(name.to_owned(), value.clone()) {
             None => Ok(()),
-            Some(_) => Err(CaseError::Contradiction("an argument is given twice: in `input` and beside it")),
+            Some(_) => Err(CaseError::Contradiction(
+                "an argument is given twice: in `input` and beside it",
+            )),
         };
         match (&self.config, &self.credentials) {
-            (Some(_), Some(_)) => return Err(CaseError::Contradiction("a case has `config` or `credentials`, not both")),
+            (Some(_), Some(_)) => {
+                return Err(CaseError::Contradiction(
+                    "a case has `config` or `credentials`, not both",
+                ));
+            }
             (Some(config), None) => add("config", config)?,
             (None, Some(credentials)) if self.export == CONFIG_LOADER => add("credentials", credentials)?,
             (None, Some(credentials)) => {
@@ -184,7 +195,11 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<Differe
                 match (left.get(n), right.get(n)) {
                     (Some(left), Some(right)) => compare(&path, left, right, found),
                     (left, right) => {
-                        found.push(Difference { path, expected: left.cloned(), actual: right.cloned() });
+                        found.push(Difference {
+                            path,
+                            expected: left.cloned(),
+                            actual: right.cloned(),
+                        });
                     }
                 }
             }
@@ -195,7 +210,11 @@ fn compare(path: &str, expected: &Value, actual: &Value, found: &mut Vec<Differe
             _ if bytes(expected).is_some() && bytes(expected) == bytes(actual) => {}
             _ => {
                 let present = |value: &Value| (!value.is_null()).then(|| value.clone());
-                found.push(Difference { path: path.to_owned(), expected: present(expected), actual: present(actual) });
+                found.push(Difference {
+                    path: path.to_owned(),
+                    expected: present(expected),
+                    actual: present(actual),
+                });
             }
         },
     }
@@ -226,7 +245,10 @@ mod tests {
     use super::*;
 
     fn paths(expected: &Value, actual: &Value) -> Vec<String> {
-        differences(expected, actual).into_iter().map(|difference| difference.path).collect()
+        differences(expected, actual)
+            .into_iter()
+            .map(|difference| difference.path)
+            .collect()
     }
 
     #[test]
@@ -245,10 +267,16 @@ mod tests {
 
     #[test]
     fn a_difference_names_its_place() {
-        assert_eq!(paths(&json!({"ok": [{"a": 1}]}), &json!({"ok": [{"a": 2}]})), ["expect.ok[0].a"]);
+        assert_eq!(
+            paths(&json!({"ok": [{"a": 1}]}), &json!({"ok": [{"a": 2}]})),
+            ["expect.ok[0].a"]
+        );
         assert_eq!(paths(&json!([1]), &json!([1, 2])), ["expect[1]"]);
         assert_eq!(paths(&json!({"a": 1}), &json!({"b": 1})), ["expect.a", "expect.b"]);
-        assert_eq!(paths(&json!({"body": {"a": 1}}), &json!({"body": "{\"a\":2}"})), ["expect.body.a"]);
+        assert_eq!(
+            paths(&json!({"body": {"a": 1}}), &json!({"body": "{\"a\":2}"})),
+            ["expect.body.a"]
+        );
         assert_eq!(paths(&json!({"base64": "aGk="}), &json!("ho")), ["expect"]);
         assert_eq!(paths(&json!("1"), &json!("2")), ["expect"]);
     }
@@ -257,7 +285,10 @@ mod tests {
     fn a_report_can_be_read() {
         let expected = json!({"ok": {"status": 200, "body": "<a/>"}});
         let actual = json!({"ok": {"status": 500, "body": "<a/>", "extra": "x"}});
-        let mismatch = Mismatch { differences: differences(&expected, &actual), actual };
+        let mismatch = Mismatch {
+            differences: differences(&expected, &actual),
+            actual,
+        };
         assert_eq!(
             mismatch.to_string(),
             "expect.ok.status\n  expected 200\n  returned 500\nexpect.ok.extra\n  expected nothing\n  returned \"x\""
@@ -269,6 +300,9 @@ mod tests {
         let one = r#"{"name": "n", "export": "descriptor.spec", "expect": {}}"#;
         assert_eq!(read(one).map(|cases| cases.len()).unwrap(), 1);
         assert_eq!(read(&format!("[{one}, {one}]")).map(|cases| cases.len()).unwrap(), 2);
-        assert!(matches!(read(r#"{"name": "n", "exprot": "x", "expect": {}}"#), Err(CaseError::Unreadable(_))));
+        assert!(matches!(
+            read(r#"{"name": "n", "exprot": "x", "expect": {}}"#),
+            Err(CaseError::Unreadable(_))
+        ));
     }
 }

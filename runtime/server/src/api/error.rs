@@ -105,6 +105,8 @@ fn operation(error: OperationError) -> (StatusCode, String, String, Vec<FieldPro
         OperationError::Failed(failure) => {
             let status = match failure.kind {
                 FailureKind::Configuration | FailureKind::Request | FailureKind::Unsupported => StatusCode::BAD_REQUEST,
+                // A rate limit passes; credit that is used up does not.
+                FailureKind::Quota if failure.retryable => StatusCode::TOO_MANY_REQUESTS,
                 FailureKind::Quota => StatusCode::PAYMENT_REQUIRED,
                 FailureKind::Carrier | FailureKind::Internal => StatusCode::BAD_GATEWAY,
             };

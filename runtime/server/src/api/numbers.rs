@@ -61,7 +61,7 @@ pub(super) async fn create<O: Operations>(
     operations.store().require_free_number(&configuration, &address).await?;
     let written = WrittenAddress::new(written);
     if can_sync(operations.as_ref(), &configuration) {
-        match operations.validate_number(&configuration, &written).await {
+        match operations.validate_number(&configuration, &address).await {
             Ok(Ownership::Owned | Ownership::NotApplicable) => {}
             Ok(Ownership::NotOwned) => {
                 let message =
@@ -86,8 +86,8 @@ pub(super) async fn create<O: Operations>(
         metadata,
     };
     let number = operations.store().create_number(new, operations.now()).await?;
-    let sync = if number.agent.is_some() {
-        synchronise(operations.as_ref(), &configuration, &number.written, number.is_active).await
+    let sync = if is_attached(&number) {
+        synchronise(operations.as_ref(), &configuration, &number.address, true).await
     } else {
         None
     };
@@ -131,12 +131,17 @@ pub(super) async fn update<O: Operations>(
         metadata: metadata(&mut form),
     };
     form.finish()?;
+    let was_attached = is_attached(&number);
     let number = operations
         .store()
         .update_number(&organization, &configuration.id, &number.id, change, operations.now())
         .await?;
-    let attach = number.agent.is_some() && number.is_active;
-    let sync = synchronise(operations.as_ref(), &configuration, &number.written, attach).await;
+    let attach = is_attached(&number);
+    let sync = if attach || was_attached {
+        synchronise(operations.as_ref(), &configuration, &number.address, attach).await
+    } else {
+        None
+    };
     Ok(Json(shown(&number, sync.as_ref())))
 }
 
@@ -147,7 +152,11 @@ pub(super) async fn delete<O: Operations>(
 ) -> Result<Json<Value>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
     // While the carrier still sends calls here, the number must not vanish: its owner could not see why they are refused.
-    let sync = synchronise(operations.as_ref(), &configuration, &number.written, false).await;
+    let sync = if is_attached(&number) {
+        synchronise(operations.as_ref(), &configuration, &number.address, false).await
+    } else {
+        None
+    };
     let shown = sync.as_ref().map(Sync::shown);
     if let Some(error) = sync.and_then(|sync| sync.failed) {
         return Err(lookup_failed(error));
@@ -250,18 +259,24 @@ impl Sync {
     }
 }
 
+/// Whether the carrier has been told to send the number's calls here. One that was not is none of our business there:
+/// somebody may use it elsewhere and have it here only as a caller id.
+fn is_attached(number: &PhoneNumber) -> bool {
+    number.agent.is_some() && number.is_active
+}
+
 /// None when the provider has no say in it.
 async fn synchronise<O: Operations>(
     operations: &O,
     configuration: &Configuration,
-    written: &WrittenAddress,
+    address: &Address,
     attach: bool,
 ) -> Option<Sync> {
     if !can_sync(operations, configuration) {
         return None;
     }
     Some(
-        match operations.configure_inbound(configuration, written, attach).await {
+        match operations.configure_inbound(configuration, address, attach).await {
             Ok(Synchronisation::Done | Synchronisation::Unchanged) => Sync {
                 message: None,
                 failed: None,

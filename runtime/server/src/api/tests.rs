@@ -73,7 +73,7 @@ impl Operations for Fake {
         self.answers.lock().unwrap().check.take().map_or(Ok(()), Err)
     }
 
-    async fn validate_number(&self, _: &Configuration, address: &WrittenAddress) -> Result<Ownership, OperationError> {
+    async fn validate_number(&self, _: &Configuration, address: &Address) -> Result<Ownership, OperationError> {
         self.ask(format!("validate {}", address.expose()));
         self.answers
             .lock()
@@ -86,7 +86,7 @@ impl Operations for Fake {
     async fn configure_inbound(
         &self,
         _: &Configuration,
-        address: &WrittenAddress,
+        address: &Address,
         attach: bool,
     ) -> Result<Synchronisation, OperationError> {
         self.ask(format!("configure {} {attach}", address.expose()));
@@ -742,7 +742,7 @@ async fn a_number_is_validated_stored_and_then_pointed_here() {
     assert_eq!(body["provider_sync"], json!({ "ok": true, "message": null }));
     assert_eq!(
         server.fake.asked(),
-        ["validate (415) 555-1234", "configure (415) 555-1234 true"]
+        ["validate +14155551234", "configure +14155551234 true"]
     );
     let id = body["id"].as_str().unwrap().to_owned();
 
@@ -765,8 +765,8 @@ async fn a_number_is_validated_stored_and_then_pointed_here() {
     let asked = server.fake.asked();
     assert_eq!(
         asked,
-        ["configure (415) 555-1234 false", "configure (415) 555-1234 false"],
-        "every update synchronises"
+        ["configure +14155551234 false"],
+        "what is not attached any more is not detached again"
     );
     let (status, body) = server
         .put(&format!("{numbers}/{id}"), json!({ "address": "+14155559999" }))

@@ -34,7 +34,13 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     if live > 0 {
         eprintln!("Stopping: no new calls; {live} may finish …");
     }
-    let ended = gateway.stop().await;
+    let ended = tokio::select! {
+        ended = gateway.stop() => ended,
+        _ = interrupt.recv() => {
+            eprintln!("Stopped at once; the records of live calls are closed at the next start.");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     if ended > 0 {
         eprintln!("{ended} calls had to be ended.");
     }

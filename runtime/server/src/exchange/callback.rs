@@ -1,12 +1,17 @@
 //! Something happened to a call: find it, verify the webhook under its configuration, and tell its session.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 use strowger_call::{AnsweredBy, CallId, CallStatus, Event, ProviderCallId};
-use strowger_host::operation::{self, CallEvent, Moment, answered_by_name};
+use strowger_host::operation::{self, CallEvent, Moment, Recognition, answered_by_name};
 use strowger_host::spec::RoutePurpose;
 use strowger_host::{Credentials, Provider, RejectionReason, Response, Webhook};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
+use super::inbound::Claim;
+use super::context::CallFacts;
 use super::{Exchange, Refused};
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
@@ -27,12 +32,33 @@ impl Exchange {
     /// # Errors
     /// When there is no such route or call, or the webhook is not genuine.
     pub async fn callback(&self, provider: &str, path: &str, webhook: Webhook) -> Result<Response, Refused> {
-        let began = Instant::now();
         let provider = self.inner.registry.get(provider).ok_or(Refused::NoSuchRoute)?;
         let (name, purpose, id) = find_route(&provider, &webhook.method, path).ok_or(Refused::NoSuchRoute)?;
+        let exchange = self.clone();
+        Self::unbroken(async move { exchange.called_back(&provider, name, purpose, id, webhook).await })
+            .await
+            .unwrap_or(Err(Refused::Unavailable))
+    }
+
+    async fn called_back(
+        &self,
+        provider: &Provider,
+        name: String,
+        purpose: RoutePurpose,
+        id: Option<CallId>,
+        webhook: Webhook,
+    ) -> Result<Response, Refused> {
+        let began = Instant::now();
         let Some(id) = id else {
             // A route that does not name its call: the webhook itself does.
-            return self.inbound(webhook).await;
+            let claims = self.recognise(&webhook, vec![provider.clone()]).await?;
+            let Some((_, Recognition::Event(reference))) = claims.first() else { return Err(Refused::NoSuchCall) };
+            return match self.find_call(provider, reference).await {
+                Claim::Call(call) => self.tell_call(provider, *call, &name, Told::Event, webhook, began).await,
+                Claim::Nothing(response) => Ok(response),
+                Claim::Route(_) => Err(Refused::NoSuchCall),
+                Claim::Unavailable => Err(Refused::Unavailable),
+            };
         };
         let call = match self.inner.store.call_by_id(&id).await {
             Ok(Some(call)) if call.provider == provider.name() => call,
@@ -46,10 +72,24 @@ impl Exchange {
             RoutePurpose::Answer => Told::Answer,
             RoutePurpose::Callback => Told::Event,
         };
-        self.tell_call(&provider, call, &name, told, webhook, began).await
+        self.tell_call(provider, call, &name, told, webhook, began).await
     }
 
+    /// Verifies a webhook about a call, and does what it says.
     pub(super) async fn tell_call(
+        &self,
+        provider: &Provider,
+        call: CallRecord,
+        route: &str,
+        told: Told,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
+        let span = tracing::info_span!("call", call = call.id.as_str(), provider = provider.name());
+        self.tell(provider, call, route, told, webhook, began).instrument(span).await
+    }
+
+    async fn tell(
         &self,
         provider: &Provider,
         call: CallRecord,
@@ -79,10 +119,10 @@ impl Exchange {
         self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id).await;
         match (told, session) {
             (Told::Answer, Some(session)) => {
-                if session.answer.borrow().is_some() {
+                if session.answering.swap(true, Ordering::AcqRel) {
                     return self.answer_again(provider, &call.id).await;
                 }
-                self.answer(session, webhook, began).await
+                self.answer(session, self.guest_call(provider, &call), webhook, began).await
             }
             (Told::Answer, None) => {
                 tracing::warn!("a call was answered that has ended here");
@@ -111,25 +151,15 @@ impl Exchange {
 
     /// The call as the component sees it, from its row.
     pub(super) fn guest_call(&self, provider: &Provider, call: &CallRecord) -> operation::Call {
-        let base = format!("{}/api/v1/telephony/{}", self.public_base(), provider.name());
-        operation::Call {
-            id: call.id.as_str().to_owned(),
-            provider_call_id: call.provider_call_id.as_ref().map(|id| id.expose().to_owned()),
-            direction: match call.direction {
-                strowger_call::Direction::Inbound => operation::Direction::Inbound,
-                strowger_call::Direction::Outbound => operation::Direction::Outbound,
-            },
-            caller: call.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
-            callee: call.callee.expose().to_owned(),
-            routes: provider
-                .spec()
-                .routes
-                .iter()
-                .filter(|route| route.names_call())
-                .map(|route| operation::RouteUrl { name: route.name.clone(), url: route.url(&base, call.id.as_str()) })
-                .collect(),
-            attachment: call.attachment.as_ref().map(serde_json::Value::to_string),
-        }
+        let facts = CallFacts {
+            call_id: &call.id,
+            direction: call.direction,
+            caller: call.caller.as_ref().map_or("", |caller| caller.expose()),
+            callee: call.callee.expose(),
+            provider_call_id: call.provider_call_id.as_ref(),
+            attachment: call.attachment.as_ref(),
+        };
+        facts.describe(provider, &self.callback_base(provider))
     }
 
     /// Looks for a detection verdict. It must not stop what the webhook is really about.
@@ -183,10 +213,16 @@ impl Exchange {
                 (Some(session), CallEvent::Attach(attachment)) => {
                     session.mailbox.send(SessionMessage::Attach(attachment)).await.is_ok()
                 }
-                (Some(session), event) => match to_event(event) {
-                    Some(event) => session.event(event).await,
-                    None => true,
-                },
+                (Some(session), event) => {
+                    let delivered = match to_event(event.clone()) {
+                        Some(told) => session.event(told).await,
+                        None => true,
+                    };
+                    if !delivered {
+                        self.keep_late(call, event).await;
+                    }
+                    delivered
+                }
                 (None, event) => {
                     self.keep_late(call, event).await;
                     true
@@ -204,7 +240,7 @@ impl Exchange {
         let detail = serde_json::to_value(&event).unwrap_or_default();
         let kind = detail.get("type").and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned();
         // Carriers repeat themselves; the record says it once.
-        let dedupe_key = Some(format!("late:{detail}"));
+        let dedupe_key = Some(format!("told:{detail}"));
         let event = NewEvent { at: self.inner.clock.unix_ms(), kind, detail: json!({ "event": detail, "late": true }), dedupe_key };
         if let Err(error) = self.inner.store.append_events(call, &[event]).await {
             tracing::error!(%error, "a late event could not be written down");

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use strowger_call::timeline::Timeline;
-use strowger_call::{CallId, Cost, Direction, Outcome, ProviderCallId, Summary};
+use strowger_call::{CallId, Cost, Direction, Limits, Outcome, ProviderCallId, Summary};
 use strowger_host::operation::{self, MediaAddress, RouteUrl};
-use strowger_host::{Ability, Credentials, Moment, Provider};
+use strowger_host::{Ability, Credentials, MediaLeg, Moment, Provider};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
 use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
-use crate::store::{CallFinish, NewEvent, Scope, Store};
+use crate::store::{CallFinish, NewEvent, Scope, Store, StoreError};
 
 /// Entries of a call's record that wait for the store: as many as a call may have.
 const EVENTS_LENGTH: usize = 2_100;
@@ -69,8 +70,8 @@ pub struct CallContext {
     pub callee: String,
     /// The carrier's name of the call, if known at the beginning.
     pub provider_call_id: Option<ProviderCallId>,
-    /// What the provider had attached at the beginning.
-    pub attachment: Option<Value>,
+    /// The bounds of the call.
+    pub limits: Limits,
     /// Where the media socket is opened.
     pub media: MediaAddress,
     /// Where this provider's routes begin.
@@ -104,23 +105,15 @@ impl CallContext {
     /// The call as a component sees it.
     #[must_use]
     pub fn guest_call(&self, provider_call_id: Option<&ProviderCallId>, attachment: Option<&Value>) -> operation::Call {
-        let routes = &self.provider.spec().routes;
-        operation::Call {
-            id: self.call_id.as_str().to_owned(),
-            provider_call_id: provider_call_id.map(|id| id.expose().to_owned()),
-            direction: match self.direction {
-                Direction::Inbound => operation::Direction::Inbound,
-                Direction::Outbound => operation::Direction::Outbound,
-            },
-            caller: self.caller.clone(),
-            callee: self.callee.clone(),
-            routes: routes
-                .iter()
-                .filter(|route| route.names_call())
-                .map(|route| RouteUrl { name: route.name.clone(), url: route.url(&self.callback_base, self.call_id.as_str()) })
-                .collect(),
-            attachment: attachment.map(Value::to_string),
-        }
+        let facts = CallFacts {
+            call_id: &self.call_id,
+            direction: self.direction,
+            caller: &self.caller,
+            callee: &self.callee,
+            provider_call_id,
+            attachment,
+        };
+        facts.describe(&self.provider, &self.callback_base)
     }
 
     /// Whether the carrier can be told to end the call.
@@ -133,6 +126,15 @@ impl CallContext {
     #[must_use]
     pub fn moment(&self) -> Moment {
         Moment::at(self.clock.unix_ms_unsigned())
+    }
+
+    /// Opens the media leg, away from the threads that serve sockets: starting a component may take its time.
+    ///
+    /// # Errors
+    /// A fault of the component, or ours.
+    pub async fn open_leg(&self, call: operation::Call) -> Result<MediaLeg, PerformError> {
+        let (provider, credentials, moment) = (self.provider.clone(), self.credentials.clone(), self.moment());
+        self.performer.invoke(move || provider.open_leg(&credentials, call, moment).map_err(PerformError::from)).await
     }
 
     /// Ends the call at the carrier. `true` when it had ended.
@@ -177,9 +179,7 @@ impl CallContext {
         let task = async move {
             let mut batch = Vec::new();
             while queue.recv_many(&mut batch, EVENTS_BATCH).await > 0 {
-                if let Err(error) = store.append_events(&call_id, &batch).await {
-                    tracing::error!(%error, events = batch.len(), "call events could not be written");
-                }
+                stubborn("call events", || store.append_events(&call_id, &batch)).await;
                 batch.clear();
             }
         };
@@ -227,24 +227,73 @@ impl CallContext {
             ended_at: wall(outcome.ended_at),
             duration_ms: outcome.duration_ms,
         };
-        let written = async {
-            // Relative to the folder of recordings, so that the data directory can move.
-            if let Some(name) = recording.as_ref().and_then(|path| path.file_name()) {
-                self.store.set_recording(&self.call_id, &name.to_string_lossy()).await?;
-            }
-            if let Some(cost) = &summary.cost {
-                self.store.set_cost(&self.call_id, &json!(cost)).await?;
-            }
-            self.store.finish_call(&self.call_id, &finish).await
-        };
-        if let Err(error) = written.await {
-            tracing::error!(%error, "the call's record could not be closed; it will be at the next start");
+        // Relative to the folder of recordings, so that the data directory can move.
+        if let Some(name) = recording.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+            stubborn("a recording's place", || self.store.set_recording(&self.call_id, &name)).await;
         }
+        if let Some(cost) = summary.cost.as_ref().map(|cost| json!(cost)) {
+            stubborn("a call's price", || self.store.set_cost(&self.call_id, &cost)).await;
+        }
+        // Last: a record that is closed is complete.
+        stubborn("a call's end", || self.store.finish_call(&self.call_id, &finish)).await;
     }
 
     async fn keep_timeline(&self, timeline: &Timeline) -> std::io::Result<()> {
         tokio::fs::create_dir_all(&self.folder).await?;
         let text = serde_json::to_vec(timeline)?;
         tokio::fs::write(self.folder.join(format!("{}.timeline.json", self.call_id.as_str())), text).await
+    }
+}
+
+/// What a component is told about a call.
+pub(super) struct CallFacts<'a> {
+    pub(super) call_id: &'a CallId,
+    pub(super) direction: Direction,
+    pub(super) caller: &'a str,
+    pub(super) callee: &'a str,
+    pub(super) provider_call_id: Option<&'a ProviderCallId>,
+    pub(super) attachment: Option<&'a Value>,
+}
+
+impl CallFacts<'_> {
+    /// In the contract's words. `base` is where the provider's routes begin.
+    pub(super) fn describe(&self, provider: &Provider, base: &str) -> operation::Call {
+        let routes = provider.spec().routes.iter().filter(|route| route.names_call());
+        operation::Call {
+            id: self.call_id.as_str().to_owned(),
+            provider_call_id: self.provider_call_id.map(|id| id.expose().to_owned()),
+            direction: match self.direction {
+                Direction::Inbound => operation::Direction::Inbound,
+                Direction::Outbound => operation::Direction::Outbound,
+            },
+            caller: self.caller.to_owned(),
+            callee: self.callee.to_owned(),
+            routes: routes
+                .map(|route| RouteUrl { name: route.name.clone(), url: route.url(base, self.call_id.as_str()) })
+                .collect(),
+            attachment: self.attachment.map(Value::to_string),
+        }
+    }
+}
+
+/// How often something is written again after a database that was busy or away.
+const WRITE_ATTEMPTS_MAX: u32 = 6;
+
+/// Writes what must not be lost because a database is busy for a while. Nobody's media waits for it.
+async fn stubborn<T, F: Future<Output = Result<T, StoreError>>>(what: &'static str, write: impl Fn() -> F) {
+    let mut pause = Duration::from_millis(250);
+    for attempt in 1..=WRITE_ATTEMPTS_MAX {
+        match write().await {
+            Ok(_) => return,
+            Err(error @ (StoreError::Locked | StoreError::Unavailable(_))) if attempt < WRITE_ATTEMPTS_MAX => {
+                tracing::warn!(%error, what, attempt, "could not be written yet");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            Err(error) => {
+                tracing::error!(%error, what, "could not be written");
+                return;
+            }
+        }
     }
 }

@@ -4,18 +4,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strowger_audio::SampleRate;
-use strowger_call::{Address, Call, CallId, Country, Direction, Event, ProviderCallId, Setup};
-use strowger_host::operation::{CallReference, InboundCall, Recognition};
+use strowger_call::{Address, Call, CallId, Country, Direction, Event, Limits, ProviderCallId, Setup};
+use strowger_host::operation::{self, CallReference, InboundCall, Recognition};
 use strowger_host::{Ability, Credentials, Moment, Provider, RejectionReason, Response, Secret, Webhook};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::callback::Told;
+use super::context::CallFacts;
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
 use crate::agent::AgentSpec;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
-use crate::store::{AccountId, Agent, AgentSettings, Created, MediaToken, NewCall, Route, Scope, new_call_id};
+use crate::store::{AccountId, Agent, AgentSettings, CallRecord, Created, MediaToken, NewCall, Route, Scope, new_call_id};
 
 /// How long a repeated webhook waits for the answer to the first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,12 +27,28 @@ impl Exchange {
     /// # Errors
     /// When no provider has an answer to it.
     pub async fn inbound(&self, webhook: Webhook) -> Result<Response, Refused> {
+        let exchange = self.clone();
+        Self::unbroken(async move { exchange.dispatch(webhook).await }).await.unwrap_or(Err(Refused::Unavailable))
+    }
+
+    /// Gives the webhook to the first provider whose claim leads somewhere. One that claims what is not its own thereby
+    /// takes nobody's calls away; if no claim leads anywhere the first provider refuses.
+    async fn dispatch(&self, webhook: Webhook) -> Result<Response, Refused> {
         let began = Instant::now();
-        let (provider, recognition) = self.recognise(&webhook).await?;
-        match recognition {
-            Recognition::InboundCall(call) => self.inbound_call(provider, call, webhook, began).await,
-            Recognition::Event(reference) => self.inbound_event(&provider, &reference, webhook, began).await,
+        let mut refused = None;
+        for (provider, recognition) in self.recognise(&webhook, self.inner.registry.providers()).await? {
+            let claim = match recognition {
+                Recognition::InboundCall(call) => self.find_route(&provider, call).await,
+                Recognition::Event(reference) => self.find_call(&provider, &reference).await,
+            };
+            match claim {
+                Claim::Call(call) => return self.tell_call(&provider, *call, "inbound", Told::Event, webhook, began).await,
+                Claim::Route(claimed) => return self.inbound_call(provider, *claimed, webhook, began).await,
+                Claim::Nothing(response) => drop(refused.get_or_insert(response)),
+                Claim::Unavailable => return Err(Refused::Unavailable),
+            }
         }
+        refused.ok_or(Refused::NotRecognised)
     }
 
     /// Where a carrier turns when the dispatcher fails: refuses politely.
@@ -39,97 +56,102 @@ impl Exchange {
     /// # Errors
     /// When no provider recognises its carrier.
     pub async fn fallback(&self, webhook: Webhook) -> Result<Response, Refused> {
-        let (provider, _) = self.recognise(&webhook).await?;
+        let claims = self.recognise(&webhook, self.inner.registry.providers()).await?;
+        let (provider, _) = claims.first().ok_or(Refused::NotRecognised)?;
         Ok(provider.rejection(RejectionReason::Unavailable).clone())
     }
 
-    /// Asks the providers in the order of their names. One that fails is passed over.
-    async fn recognise(&self, webhook: &Webhook) -> Result<(Provider, Recognition), Refused> {
-        let providers = self.inner.registry.providers();
+    /// Asks these providers, and returns the claims in their order. One that fails makes none.
+    pub(super) async fn recognise(
+        &self,
+        webhook: &Webhook,
+        providers: Vec<Provider>,
+    ) -> Result<Vec<(Provider, Recognition)>, Refused> {
         let webhook = webhook.clone();
-        let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
-        let found = self
-            .inner
-            .performer
-            .invoke(move || -> Result<_, PerformError> {
-                for provider in providers {
-                    match provider.recognise(&webhook, &moment) {
-                        Ok(Some(recognition)) => return Ok(Some((provider, recognition))),
-                        Ok(None) => {}
-                        Err(error) => tracing::error!(provider = provider.name(), %error, "a provider failed to look at a webhook"),
-                    }
+        let moment = self.moment();
+        let ask = move || -> Result<_, PerformError> {
+            let mut claims = Vec::new();
+            for provider in providers {
+                match provider.recognise(&webhook, &moment) {
+                    Ok(Some(recognition)) => claims.push((provider, recognition)),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(provider = provider.name(), %error, "a provider failed to look at a webhook"),
                 }
-                Ok(None)
-            })
-            .await;
-        found.ok().flatten().ok_or(Refused::NotRecognised)
+            }
+            Ok(claims)
+        };
+        self.inner.performer.invoke(ask).await.map_err(|_| Refused::Unavailable)
     }
 
-    async fn inbound_event(
-        &self,
-        provider: &Provider,
-        reference: &CallReference,
-        webhook: Webhook,
-        began: Instant,
-    ) -> Result<Response, Refused> {
-        let id = ProviderCallId::new(reference.provider_call_id.clone()).map_err(|_| Refused::NoSuchCall)?;
+    /// The call that an event is about.
+    pub(super) async fn find_call(&self, provider: &Provider, reference: &CallReference) -> Claim {
+        // Most likely a call that was refused and therefore has no record: the carrier reports its end all the same.
+        // Nothing acts on it, and an error would only have it repeated.
+        let nothing = Claim::Nothing(Response { status: 204, headers: Vec::new(), body: Vec::new() });
+        let Ok(id) = ProviderCallId::new(reference.provider_call_id.clone()) else { return nothing };
         let account = reference.account_id.as_ref().map(AccountId::new);
-        let call = match self.inner.store.call_of_account(provider.name(), account.as_ref(), &id).await {
-            Ok(Some(call)) => call,
-            // Most likely a call that was refused and therefore has no record: the carrier reports its end all the same.
-            // Nothing acts on it, and an error would only have it repeated.
-            Ok(None) => return Ok(Response { status: 204, headers: Vec::new(), body: Vec::new() }),
+        match self.inner.store.call_of_account(provider.name(), account.as_ref(), &id).await {
+            Ok(Some(call)) => Claim::Call(Box::new(call)),
+            Ok(None) => nothing,
             Err(error) => {
                 tracing::error!(%error, "cannot look a call up");
-                return Err(Refused::Unavailable);
+                Claim::Unavailable
             }
-        };
-        self.tell_call(provider, call, "inbound", Told::Event, webhook, began).await
+        }
     }
 
-    async fn inbound_call(&self, provider: Provider, claims: InboundCall, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
+    /// Whose number is called.
+    async fn find_route(&self, provider: &Provider, claims: InboundCall) -> Claim {
+        let nothing = |reason: RejectionReason| {
+            tracing::info!(provider = provider.name(), ?reason, "an inbound call leads nowhere");
+            Claim::Nothing(provider.rejection(reason).clone())
+        };
+        let country = |code: &Option<String>| code.as_deref().and_then(|code| Country::parse(code).ok());
+        let Ok(callee) = Address::parse(&claims.callee, country(&claims.callee_country)) else {
+            return nothing(RejectionReason::UnknownNumber);
+        };
+        let caller = Address::parse(&claims.caller, country(&claims.caller_country)).ok();
+        let Ok(provider_call_id) = ProviderCallId::new(claims.provider_call_id) else {
+            return nothing(RejectionReason::Unavailable);
+        };
+        let account = claims.account_id.map(AccountId::new);
+        match self.inner.store.find_route(provider.name(), account.as_ref(), &callee).await {
+            Ok(Some(route)) => Claim::Route(Box::new(Claimed { route, provider_call_id, caller, callee })),
+            Ok(None) => nothing(RejectionReason::UnknownNumber),
+            Err(error) => {
+                tracing::error!(%error, "cannot look a number up");
+                Claim::Unavailable
+            }
+        }
+    }
+
+    /// Somebody calls a number of ours, or claims to.
+    async fn inbound_call(&self, provider: Provider, claimed: Claimed, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
         let refuse = |reason: RejectionReason| {
             tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
             Ok(provider.rejection(reason).clone())
         };
-        let country = |code: &Option<String>| code.as_deref().and_then(|code| Country::parse(code).ok());
-        let Ok(callee) = Address::parse(&claims.callee, country(&claims.callee_country)) else {
-            return refuse(RejectionReason::UnknownNumber);
-        };
-        let caller = Address::parse(&claims.caller, country(&claims.caller_country)).ok();
-        let Ok(provider_call_id) = ProviderCallId::new(claims.provider_call_id) else {
-            return refuse(RejectionReason::Unavailable);
-        };
-        let account = claims.account_id.map(AccountId::new);
-        let route = match self.inner.store.find_route(provider.name(), account.as_ref(), &callee).await {
-            Ok(Some(route)) => route,
-            Ok(None) => return refuse(RejectionReason::UnknownNumber),
-            Err(error) => {
-                tracing::error!(%error, "cannot look a number up");
-                return refuse(RejectionReason::Unavailable);
-            }
-        };
-        let credentials = match Credentials::check(provider.spec(), route.configuration.credentials.expose()) {
+        let configuration = &claimed.route.configuration;
+        let credentials = match Credentials::check(provider.spec(), configuration.credentials.expose()) {
             Ok(credentials) => credentials,
             Err(problems) => {
                 tracing::error!(?problems, "a stored configuration does not fit its provider any more; save it again");
                 return refuse(RejectionReason::Unavailable);
             }
         };
-        let scope = Scope { configuration: route.configuration.id.clone(), provider: provider.name().to_owned() };
+        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
         match self.verify(&provider, &credentials, &scope, &webhook).await {
             Ok(()) => {}
             Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
-            Err(_) => return refuse(RejectionReason::Unavailable),
+            Err(_) => return Err(Refused::Unavailable),
         }
-        let arrival = Arrival { provider, credentials, scope, route, provider_call_id, caller, callee, webhook, began };
-        self.admit(arrival).await
+        self.admit(Arrival { provider, credentials, scope, claimed, webhook, began }).await
     }
 
     /// The webhook is genuine: from here on something happens.
     async fn admit(&self, arrival: Arrival) -> Result<Response, Refused> {
         let admission = self.inner.admission.lock().await;
-        let Some(agent) = arrival.route.agent.clone() else {
+        let Some(agent) = arrival.claimed.route.agent.clone() else {
             drop(admission);
             return self.reject(arrival, RejectionReason::NoAgent).await;
         };
@@ -146,7 +168,7 @@ impl Exchange {
         };
         let now = self.inner.clock.unix_ms();
         let id = new_call_id();
-        let known = self.inner.store.call_by_provider_id(&arrival.route.configuration.id, &arrival.provider_call_id).await;
+        let known = self.inner.store.call_by_provider_id(&arrival.claimed.route.configuration.id, &arrival.claimed.provider_call_id).await;
         let at_capacity = matches!(known, Ok(None)) && self.live_calls() >= self.inner.options.calls_max;
         if at_capacity {
             drop(admission);
@@ -154,27 +176,28 @@ impl Exchange {
         }
         let new = NewCall {
             id: id.clone(),
-            organization: arrival.route.organization.clone(),
-            configuration: arrival.route.configuration.id.clone(),
-            number: Some(arrival.route.number.id.clone()),
+            organization: arrival.claimed.route.organization.clone(),
+            configuration: arrival.claimed.route.configuration.id.clone(),
+            number: Some(arrival.claimed.route.number.id.clone()),
             agent: Some(agent.id.clone()),
             provider: arrival.provider.name().to_owned(),
             provider_version: arrival.provider.digest().to_owned(),
-            provider_call_id: Some(arrival.provider_call_id.clone()),
-            caller: arrival.caller.clone(),
-            callee: arrival.callee.clone(),
+            provider_call_id: Some(arrival.claimed.provider_call_id.clone()),
+            caller: arrival.claimed.caller.clone(),
+            callee: arrival.claimed.callee.clone(),
             attachment: None,
             media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
         };
+        let context = match self.inbound_context(&arrival, &agent, id, &token) {
+            Ok(context) => context,
+            Err(reason) => {
+                drop(admission);
+                tracing::error!(reason, "the agent of this number cannot take calls");
+                return self.reject(arrival, RejectionReason::Unavailable).await;
+            }
+        };
         let session = match self.inner.store.create_inbound_call(&new, now).await {
-            Ok(Created::Created(_)) => match self.open_session(&arrival, &agent, id, &token) {
-                Ok(session) => session,
-                Err(reason) => {
-                    drop(admission);
-                    tracing::error!(reason, "the agent of this number cannot take calls");
-                    return self.reject(arrival, RejectionReason::Unavailable).await;
-                }
-            },
+            Ok(Created::Created(_)) => self.start_session(context),
             Ok(Created::Existing(call)) => {
                 drop(admission);
                 return self.answer_again(&arrival.provider, &call.id).await;
@@ -185,29 +208,35 @@ impl Exchange {
             }
         };
         drop(admission);
-        self.answer(session, arrival.webhook, arrival.began).await
+        let call = session.context.guest_call(session.context.provider_call_id.as_ref(), None);
+        self.answer(session, call, arrival.webhook, arrival.began).await
     }
 
-    fn open_session(&self, arrival: &Arrival, agent: &Agent, id: CallId, token: &MediaToken) -> Result<SessionHandle, String> {
-        let context = self.context(ContextParts {
+    fn inbound_context(&self, arrival: &Arrival, agent: &Agent, id: CallId, token: &MediaToken) -> Result<CallContext, String> {
+        self.context(ContextParts {
             id,
             direction: Direction::Inbound,
             provider: arrival.provider.clone(),
             credentials: arrival.credentials.clone(),
             scope: arrival.scope.clone(),
-            caller: arrival.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
-            callee: arrival.callee.expose().to_owned(),
-            provider_call_id: Some(arrival.provider_call_id.clone()),
+            caller: arrival.claimed.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
+            callee: arrival.claimed.callee.expose().to_owned(),
+            provider_call_id: Some(arrival.claimed.provider_call_id.clone()),
             agent,
             token,
-        })?;
-        Ok(self.start_session(context))
+            limits: self.limits(),
+        })
     }
 
     /// Answers a call of ours, and remembers the answer for repetitions of the webhook.
-    pub(super) async fn answer(&self, session: SessionHandle, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
+    pub(super) async fn answer(
+        &self,
+        session: SessionHandle,
+        call: operation::Call,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
         let context = session.context.clone();
-        let call = context.guest_call(context.provider_call_id.as_ref(), context.attachment.as_ref());
         let operation = context.provider.answer(&context.credentials, call, context.media.clone(), webhook, context.moment());
         match self.inner.performer.run(operation, &context.scope).await {
             Ok(outcome) => {
@@ -220,7 +249,12 @@ impl Exchange {
             }
             Err(error) => {
                 tracing::error!(%error, "a call could not be answered");
-                session.event(Event::Rejected { reason: error.code() }).await;
+                let event = match context.direction {
+                    Direction::Inbound => Event::Rejected { reason: error.code() },
+                    // Somebody has picked up: that call is to be hung up.
+                    Direction::Outbound => Event::MediaFailed { reason: error.code() },
+                };
+                session.event(event).await;
                 let rejection = context.provider.rejection(RejectionReason::Unavailable).clone();
                 session.answered.send_replace(Some(rejection.clone()));
                 Ok(rejection)
@@ -246,15 +280,15 @@ impl Exchange {
     /// Refuses a call whose webhook is genuine, in the carrier's own way.
     async fn reject(&self, arrival: Arrival, reason: RejectionReason) -> Result<Response, Refused> {
         tracing::info!(provider = arrival.provider.name(), ?reason, "an inbound call is refused");
-        let call = strowger_host::operation::Call {
-            id: new_call_id().as_str().to_owned(),
-            provider_call_id: Some(arrival.provider_call_id.expose().to_owned()),
-            direction: strowger_host::operation::Direction::Inbound,
-            caller: arrival.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
-            callee: arrival.callee.expose().to_owned(),
-            routes: Vec::new(),
+        let facts = CallFacts {
+            call_id: &new_call_id(),
+            direction: Direction::Inbound,
+            caller: arrival.claimed.caller.as_ref().map_or("", |caller| caller.expose()),
+            callee: arrival.claimed.callee.expose(),
+            provider_call_id: Some(&arrival.claimed.provider_call_id),
             attachment: None,
         };
+        let call = facts.describe(&arrival.provider, &self.callback_base(&arrival.provider));
         let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
         let operation = arrival.provider.reject_call(&arrival.credentials, call, reason, moment);
         match self.inner.performer.run(operation, &arrival.scope).await {
@@ -266,12 +300,16 @@ impl Exchange {
         }
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        Limits { call_duration_max: self.inner.options.call_duration_max, ..Limits::default() }
+    }
+
     pub(super) fn start_session(&self, context: CallContext) -> SessionHandle {
         let setup = Setup {
             call_id: context.call_id.clone(),
             provider_call_id: context.provider_call_id.clone(),
             fetch_cost: context.provider.can(Ability::Calling),
-            limits: self.limits(),
+            limits: context.limits.clone(),
         };
         let now = strowger_call::Monotonic::from_micros(self.inner.clock.host_us());
         let call = match context.direction {
@@ -291,14 +329,14 @@ impl Exchange {
         Ok(CallContext {
             call_id: parts.id,
             direction: parts.direction,
-            callback_base: format!("{}/api/v1/telephony/{}", self.public_base(), parts.provider.name()),
+            callback_base: self.callback_base(&parts.provider),
             provider: parts.provider,
             credentials: parts.credentials,
             scope: parts.scope,
             caller: parts.caller,
             callee: parts.callee,
             provider_call_id: parts.provider_call_id,
-            attachment: None,
+            limits: parts.limits,
             media: self.media_address(parts.token),
             agent,
             agent_limits: self.inner.options.agent_limits.clone(),
@@ -323,15 +361,32 @@ fn agent_spec(settings: &AgentSettings) -> Result<AgentSpec, String> {
     Ok(AgentSpec { protocol: settings.protocol, url, sample_rate, headers, parameters })
 }
 
+/// What a provider's claim about a webhook leads to. Nothing of it is verified.
+pub(super) enum Claim {
+    /// A call of ours.
+    Call(Box<CallRecord>),
+    /// A number of ours.
+    Route(Box<Claimed>),
+    /// Neither; what to answer if nobody has a better claim.
+    Nothing(Response),
+    /// The store cannot tell right now.
+    Unavailable,
+}
+
+/// A claimed call to a number of ours.
+pub(super) struct Claimed {
+    route: Route,
+    provider_call_id: ProviderCallId,
+    caller: Option<Address>,
+    callee: Address,
+}
+
 /// A genuine inbound call on its way in.
 struct Arrival {
     provider: Provider,
     credentials: Credentials,
     scope: Scope,
-    route: Route,
-    provider_call_id: ProviderCallId,
-    caller: Option<Address>,
-    callee: Address,
+    claimed: Claimed,
     webhook: Webhook,
     began: Instant,
 }
@@ -348,4 +403,5 @@ pub(super) struct ContextParts<'a> {
     pub(super) provider_call_id: Option<ProviderCallId>,
     pub(super) agent: &'a Agent,
     pub(super) token: &'a MediaToken,
+    pub(super) limits: Limits,
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use strowger_call::Address;
 use strowger_call::timeline::Timeline;
 use strowger_host::operation::{Moment, Ownership, Provisioning, Synchronisation};
 use strowger_host::{Credentials, InvokeError, Operation, Provider};
@@ -9,7 +10,7 @@ use strowger_host::{Credentials, InvokeError, Operation, Provider};
 use super::Exchange;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::perform::PerformError;
-use crate::store::{CallRecord, Configuration, Scope, Store, UnixMs, WrittenAddress};
+use crate::store::{CallRecord, Configuration, Scope, Store, UnixMs};
 
 impl From<PerformError> for OperationError {
     fn from(error: PerformError) -> Self {
@@ -81,7 +82,7 @@ impl Operations for Exchange {
     }
 
     /// Registers the number first, where the carrier offers that.
-    async fn validate_number(&self, configuration: &Configuration, address: &WrittenAddress) -> Result<Ownership, OperationError> {
+    async fn validate_number(&self, configuration: &Configuration, address: &Address) -> Result<Ownership, OperationError> {
         let number = address.expose().to_owned();
         let moment = self.moment();
         match self.ask(configuration, |provider, credentials| provider.provision_number(credentials, number, moment)).await? {
@@ -96,17 +97,19 @@ impl Operations for Exchange {
     async fn configure_inbound(
         &self,
         configuration: &Configuration,
-        address: &WrittenAddress,
+        address: &Address,
         attach: bool,
     ) -> Result<Synchronisation, OperationError> {
-        let url = attach.then(|| self.inbound_url());
+        let url = self.inbound_url();
         let number = address.expose().to_owned();
         let moment = self.moment();
-        self.ask(configuration, |provider, credentials| provider.configure_inbound(credentials, number, url, moment)).await
+        self.ask(configuration, |provider, credentials| provider.configure_inbound(credentials, number, url, attach, moment)).await
     }
 
     async fn place_call(&self, request: CallRequest) -> Result<CallRecord, OperationError> {
-        self.place(request).await
+        let exchange = self.clone();
+        let placed = Self::unbroken(async move { exchange.place(request).await }).await;
+        placed.unwrap_or_else(|| Err(OperationError::Internal("placing the call failed".to_owned())))
     }
 
     /// A call that no session of this process carries is ended at the carrier; its callback closes the record.

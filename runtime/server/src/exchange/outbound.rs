@@ -1,6 +1,8 @@
 //! A call goes out: write it down, ask the carrier, and let its session wait for the answer.
 
-use strowger_call::{Direction, Event, ProviderCallId};
+use std::time::Duration;
+
+use strowger_call::{Direction, Event, Limits, ProviderCallId};
 use strowger_host::operation::{DetectionMode, Outbound};
 use strowger_host::spec::RoutePurpose;
 use strowger_host::{Ability, Credentials, Provider};
@@ -11,6 +13,9 @@ use crate::api::{CallRequest, OperationError};
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
 use crate::store::{CallRecord, MediaToken, NewCall, Scope, new_call_id};
+
+/// How much longer than the carrier we let a call ring.
+const RING_GRACE: Duration = Duration::from_secs(10);
 
 impl Exchange {
     /// Places a call. Returns when the carrier has taken it, or refused; a refused call has a record that says so.
@@ -24,6 +29,8 @@ impl Exchange {
             None => self.configured_detection(&provider, &credentials).await?,
         };
 
+        let ring_timeout_s = request.ring_timeout_s.clamp(5, 120);
+        let ring_timeout = Duration::from_secs(u64::from(ring_timeout_s));
         let id = new_call_id();
         let token = MediaToken::generate()?;
         let now = self.inner.clock.unix_ms();
@@ -54,6 +61,8 @@ impl Exchange {
                 provider_call_id: None,
                 agent: &request.agent,
                 token: &token,
+                // The carrier's own ring timeout comes first; ours is for a carrier that forgets.
+                limits: Limits { ring_timeout: ring_timeout + RING_GRACE, ..self.limits() },
             })
             .map_err(|problem| OperationError::Internal(format!("the agent cannot take calls: {problem}")))?;
         let session = {
@@ -74,7 +83,7 @@ impl Exchange {
             caller_id: caller.map(|caller| caller.expose().to_owned()),
             answer_url: answer.and_then(|route| guest.routes.iter().find(|url| url.name == route.name)).map(|url| url.url.clone()),
             media: session.context.media.clone(),
-            ring_timeout_s: request.ring_timeout_s.clamp(5, 120),
+            ring_timeout_s,
             detect_machine,
         };
         let placed = match provider.place_call(&credentials, guest, outbound, session.context.moment()) {

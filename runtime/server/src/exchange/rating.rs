@@ -19,22 +19,22 @@ const AGES: [Duration; 5] = [
 ];
 
 impl Exchange {
-    /// Asks for the price of every answered call that came to one of the ages after `previous` and until `now`.
+    /// Asks for the price of every answered call that came to one of the ages at `previous` or later, and before `now`.
     ///
     /// # Errors
     /// When the store fails. What a carrier answers is no reason to stop.
     pub async fn rate_calls(&self, previous: UnixMs, now: UnixMs) -> Result<(), StoreError> {
-        let ages = AGES.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        let oldest = previous.saturating_sub(ages[AGES.len() - 1]);
-        for call in self.store().unrated_calls(oldest).await? {
-            let due = call.ended_at.is_some_and(|ended| ages.iter().any(|age| (previous + 1..=now).contains(&(ended + age))));
-            if !due {
-                continue;
-            }
-            match self.price(&call).await {
-                Ok(Some(cost)) => self.store().set_cost(&call.id, &cost).await?,
-                Ok(None) => {}
-                Err(error) => tracing::warn!(call = call.id.as_str(), %error, "the price of a call could not be asked for"),
+        for age in AGES {
+            let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            for call in self.store().unrated_calls(previous - age, now - age).await? {
+                let rated = match self.price(&call).await {
+                    Ok(Some(cost)) => self.store().set_cost(&call.id, &cost).await.map_err(OperationError::from),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = rated {
+                    tracing::warn!(call = call.id.as_str(), %error, "a call has no price yet");
+                }
             }
         }
         Ok(())

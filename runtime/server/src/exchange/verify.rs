@@ -1,8 +1,9 @@
 //! The one way in which a webhook becomes genuine.
 
-use strowger_host::operation::Moment;
-use strowger_host::{Credentials, Provider, Verdict, Webhook};
 use std::time::Duration;
+
+use strowger_host::operation::Moment;
+use strowger_host::{Credentials, InvokeError, Provider, Refusal, Verdict, Webhook};
 
 use super::{Exchange, Refused};
 use crate::perform::PerformError;
@@ -24,8 +25,14 @@ impl Exchange {
         let once = match verdict {
             Ok(Verdict::Genuine { once, .. }) => once,
             Ok(Verdict::Refused(refusal)) => {
-                tracing::warn!(provider = provider.name(), ?refusal, "a webhook was refused");
+                let why = why(&refusal);
+                tracing::warn!(provider = provider.name(), why, "a webhook was refused");
                 return Err(Refused::NotGenuine);
+            }
+            // Still closed, but the carrier may repeat a genuine one.
+            Err(error @ (PerformError::Invoke(InvokeError::Host(_)) | PerformError::Abandoned | PerformError::Store(_))) => {
+                tracing::error!(provider = provider.name(), %error, "a webhook could not be verified");
+                return Err(Refused::Unavailable);
             }
             Err(error) => {
                 tracing::error!(provider = provider.name(), %error, "a webhook could not be verified");
@@ -48,5 +55,18 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+}
+
+/// The reason for the log: in our words and in the provider's codes, never in its sentences, which may quote what came.
+fn why(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Rejected { code, .. } => code.clone(),
+        Refusal::NoProof => "no proof was described".to_owned(),
+        Refusal::NotProved(failed) => {
+            let mut reasons: Vec<&str> = failed.iter().map(|proof| proof.failed.as_str()).collect();
+            reasons.dedup();
+            reasons.join("; ")
+        }
     }
 }

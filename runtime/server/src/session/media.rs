@@ -1,6 +1,6 @@
 //! The media of one call: the carrier's socket, the component's envelopes, and the audio path between them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use strowger_audio::{
 };
 use strowger_call::{Event, Monotonic};
 use strowger_host::media::{FrameProblem, Started};
-use strowger_host::operation::Call;
-use strowger_host::{InvokeError, MediaEvent, MediaFrame, MediaLeg, Message, spec};
+use strowger_host::{GuestFault, InvokeError, MediaEvent, MediaFrame, MediaLeg, Message, spec};
 use tokio::time::timeout;
 
 use crate::exchange::CallContext;
@@ -28,6 +27,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Silence on the socket until we ask whether anybody is there, and until we no longer believe it.
 const PING_AFTER: Duration = Duration::from_secs(4);
 const LOST_AFTER: Duration = Duration::from_secs(10);
+/// The longest name of a mark that the contract allows.
+const MARK_BYTES_MAX: usize = 64;
 /// How long the recorder waits for the side that is late.
 const RECORDER_LAG_MS: u32 = 1_000;
 
@@ -84,6 +85,9 @@ pub(super) struct MediaPath {
     recording: Option<(crate::recording::RecordingWriter, PathBuf)>,
     stream: Option<Stream>,
     pre_roll: VecDeque<Vec<i16>>,
+    /// The agent's names of the marks that have one of ours.
+    marks: HashMap<String, String>,
+    marks_named: u64,
     outgoing: Vec<u8>,
     strikes: u32,
     malformed: u64,
@@ -105,18 +109,19 @@ struct Stream {
 }
 
 impl MediaPath {
-    pub(super) fn open(context: &CallContext, call: Call, socket: WebSocket, now: Monotonic) -> Result<Self, InvokeError> {
+    pub(super) fn new(context: &CallContext, leg: MediaLeg, socket: WebSocket, now: Monotonic) -> Self {
         let profile = &context.provider.spec().media;
-        let moment = strowger_host::Moment::at(context.clock.unix_ms_unsigned());
-        Ok(Self {
+        Self {
             socket: Some(socket),
-            leg: context.provider.open_leg(&context.credentials, call, moment)?,
+            leg,
             agent_rate: context.agent.effective_sample_rate(),
             frame_ms: u32::from(profile.frame_ms),
             echoes_marks: profile.echoes_marks,
             recording: context.recording_path().map(|path| (context.recordings.clone(), path)),
             stream: None,
             pre_roll: VecDeque::new(),
+            marks: HashMap::new(),
+            marks_named: 0,
             outgoing: Vec::new(),
             strikes: 0,
             malformed: 0,
@@ -124,7 +129,7 @@ impl MediaPath {
             stopped: false,
             last_heard: Duration::from_micros(now.as_micros()),
             pinged: false,
-        })
+        }
     }
 
     /// When something is due: a frame, a mark, or a look at a silent socket.
@@ -262,30 +267,45 @@ impl MediaPath {
         }
     }
 
+    /// Takes a mark of the agent's. One that the contract has no room for gets a name of ours on its way to the carrier.
     pub(super) fn mark(&mut self, name: String) {
-        if let Some(stream) = &mut self.stream
-            && let Err(full) = stream.playout.push_mark(name)
-        {
+        let Some(stream) = &mut self.stream else { return };
+        let fits = !name.is_empty() && name.len() <= MARK_BYTES_MAX && !name.chars().any(char::is_control);
+        let id = if fits {
+            name
+        } else {
+            self.marks_named += 1;
+            let id = format!("strowger-mark-{}", self.marks_named);
+            self.marks.insert(id.clone(), name);
+            id
+        };
+        if let Err(full) = stream.playout.push_mark(id.clone()) {
+            self.marks.remove(&id);
             tracing::warn!(%full, "the agent set too many marks; one is dropped");
         }
     }
 
     /// Drops what has not been heard, here and at the carrier. Nothing when there is no stream.
-    pub(super) async fn clear(&mut self, now_us: u64) -> Option<Cleared> {
+    pub(super) async fn clear(&mut self, now_us: u64) -> Option<(Cleared, Option<Event>)> {
         let stream = self.stream.as_mut()?;
-        let cleared = stream.playout.clear(strowger_audio::Monotonic::from_micros(now_us));
+        let mut cleared = stream.playout.clear(strowger_audio::Monotonic::from_micros(now_us));
         stream.tape.cut(cleared.position);
-        drop(self.send(&MediaFrame::Clear).await);
-        Some(cleared)
+        cleared.marks = cleared.marks.into_iter().map(|id| self.marks.remove(&id).unwrap_or(id)).collect();
+        Some((cleared, self.send(&MediaFrame::Clear).await.fault))
     }
 
-    pub(super) async fn send_dtmf(&mut self, digits: &str) {
+    pub(super) async fn send_dtmf(&mut self, digits: &str) -> Option<Event> {
         for digit in digits.chars().filter(|digit| matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D')) {
-            if let Some(FrameProblem::Unsupported) = self.send(&MediaFrame::Dtmf(digit.to_string())).await.problem {
+            let sent = self.send(&MediaFrame::Dtmf(digit.to_string())).await;
+            if sent.problem == Some(FrameProblem::Unsupported) {
                 tracing::warn!("this carrier cannot send DTMF over its media socket");
-                return;
+                return None;
+            }
+            if sent.fault.is_some() {
+                return sent.fault;
             }
         }
+        None
     }
 
     /// Sends the frames and marks that are due.
@@ -298,16 +318,17 @@ impl MediaPath {
         loop {
             let Some(stream) = &mut self.stream else { break };
             stream.tape.now_us = now_us;
+            let present = stream.playout.position(now);
             let frame = match stream.playout.poll(now) {
                 None => break,
                 Some(PlayoutEvent::MarkPlayed(name)) => {
                     let heard_ms = stream.playout.played_ms(now);
-                    played.marks.push((name, heard_ms));
+                    played.marks.push((self.marks.remove(&name).unwrap_or(name), heard_ms));
                     continue;
                 }
                 Some(PlayoutEvent::Mark(name)) => MediaFrame::Mark(name),
                 Some(PlayoutEvent::Frame(frame)) => {
-                    stream.tape.agent(frame.position, frame.pcm);
+                    stream.tape.agent(present, frame.position, frame.pcm);
                     stream.frames_sent += 1;
                     let mut payload = std::mem::take(&mut self.outgoing);
                     payload.clear();
@@ -331,6 +352,11 @@ impl MediaPath {
     async fn send(&mut self, frame: &MediaFrame) -> Sent {
         let messages = match self.leg.serialize(frame) {
             Ok(Ok(messages)) => messages,
+            Ok(Err(FrameProblem::NotStarted)) if self.stream.is_some() => {
+                let what = "it says that the stream has not started, after it said that it had".to_owned();
+                let fault = GuestFault::MalformedOutput { export: "media.serialize-frame", what };
+                return Sent { problem: None, fault: self.strike(&fault.into()) };
+            }
             Ok(Err(problem)) => return Sent { problem: Some(problem), fault: None },
             Err(error) => return Sent { problem: None, fault: self.strike(&error) },
         };
@@ -482,13 +508,21 @@ impl Tape {
     fn caller(&mut self, arrival: u64, pcm: &[i16]) {
         let arrival = self.position(arrival);
         self.recorder.push_arrived(Side::Caller, arrival, pcm);
-        self.recorder.drain(arrival, &mut self.stereo);
+        self.advance(arrival);
+    }
+
+    /// The present has come to `position`: what both sides have passed, or one is too late for, is settled.
+    fn advance(&mut self, position: u64) {
+        self.recorder.drain(position, &mut self.stereo);
         if self.stereo.len() >= 2 * self.rate.samples_in_ms(1_000) {
             self.roll();
         }
     }
 
-    fn agent(&mut self, position: u64, pcm: &[i16]) {
+    fn agent(&mut self, present: u64, position: u64, pcm: &[i16]) {
+        // A carrier that sends nothing while its side is silent must not hold the agent's side up.
+        let present = self.position(present);
+        self.advance(present);
         let position = self.position(position);
         match &mut self.resampler {
             None => self.recorder.push(Side::Agent, position, pcm),

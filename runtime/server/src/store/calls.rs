@@ -660,16 +660,16 @@ impl Store {
             .collect()
     }
 
-    /// Answered calls that ended at `since` or later and have no price yet, oldest first.
+    /// Answered calls that ended at `from` or later and before `until`, and have no price, oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn unrated_calls(&self, since: UnixMs) -> Result<Vec<CallRecord>, StoreError> {
+    pub async fn unrated_calls(&self, from: UnixMs, until: UnixMs) -> Result<Vec<CallRecord>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM calls WHERE state = 'completed' AND cost IS NULL AND answered_at IS NOT NULL AND ended_at >= $1 \
-             ORDER BY ended_at, id LIMIT $2"
+            "SELECT {COLUMNS} FROM calls WHERE state = 'completed' AND cost IS NULL AND answered_at IS NOT NULL \
+             AND ended_at >= $1 AND ended_at < $2 ORDER BY ended_at, id LIMIT $3"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(since).bind(i64::from(PAGE_ROWS_MAX));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(from).bind(until).bind(i64::from(PAGE_ROWS_MAX));
         query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
     }
 }

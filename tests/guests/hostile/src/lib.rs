@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strowger_sdk::{
     Answered, Call, CallEvent, CallStatus, CallbackOutcome, Calling, Cost, Encoding, Failure, Field, FieldProblem,
-    FrameProblem, HangUpOutcome, Hash, InboundCall, Io, Leg, MediaAddress, MediaEvent, MediaFrame, MediaProfile, Message,
-    Outbound, Outcome, Placed, Proof, Provider, ProviderSpec, Recognition, Rejection, RejectionReason, Request, Response,
-    Route, Sealed, Started, StatusReport, Webhook,
+    FrameProblem, HangUpOutcome, Hash, InboundCall, Io, Leg, MediaAddress, MediaEvent, MediaFrame, MediaProfile,
+    Message, Outbound, Outcome, Placed, Proof, Provider, ProviderSpec, Recognition, Rejection, RejectionReason,
+    Request, Response, Route, Sealed, Started, StatusReport, Webhook,
 };
 
 /// The one size of allocation at which an armed allocator strikes: nothing honest in here asks for it.
@@ -146,7 +146,11 @@ pub struct Config {
 impl Config {
     /// What to do wrong in this export; empty for nothing.
     fn at(&self, export: &str) -> String {
-        let how = self.misbehave.split_once(':').filter(|(place, _)| *place == export).map(|(_, how)| how);
+        let how = self
+            .misbehave
+            .split_once(':')
+            .filter(|(place, _)| *place == export)
+            .map(|(_, how)| how);
         let how = how.unwrap_or_default().to_owned();
         misbehave(&how);
         how
@@ -161,20 +165,32 @@ impl Provider for Hostile {
     type Leg = HostileLeg;
 
     fn spec() -> ProviderSpec {
-        ProviderSpec::new("hostile", "Hostile Telecom", "0.1.0", MediaProfile::new(Encoding::Pcmu, 8000))
-            .field(Field::text("misbehave", "Misbehave"))
-            .field(Field::password("secret", "Secret").required().sensitive())
-            .route(Route::callback("status"))
-            .egress_host("api.example.com")
+        ProviderSpec::new(
+            "hostile",
+            "Hostile Telecom",
+            "0.1.0",
+            MediaProfile::new(Encoding::Pcmu, 8000),
+        )
+        .field(Field::text("misbehave", "Misbehave"))
+        .field(Field::password("secret", "Secret").required().sensitive())
+        .route(Route::callback("status"))
+        .egress_host("api.example.com")
     }
 
     fn config_loader(credentials: serde_json::Value) -> Result<Config, Vec<FieldProblem>> {
         let config: Config = serde_json::from_value(credentials).map_err(|_| vec![])?;
         match config.at("config").as_str() {
             "problems" => {
-                return Err((0..1000).map(|_| FieldProblem::new("secret", format!("is {}", config.secret.as_str()))).collect());
+                return Err((0..1000)
+                    .map(|_| FieldProblem::new("secret", format!("is {}", config.secret.as_str())))
+                    .collect());
             }
-            "not-text" => return Ok(Config { misbehave: not_text(), ..config }),
+            "not-text" => {
+                return Ok(Config {
+                    misbehave: not_text(),
+                    ..config
+                });
+            }
             _ => {}
         }
         // Armed for what the host does next in this instance.
@@ -228,7 +244,9 @@ impl Provider for Hostile {
                 b"\xa9\x99\x3e\x36\x47\x06\x81\x6a\xba\x3e\x25\x71\x78\x50\xc2\x6c\x9c\xd0\xd8\x9d".to_vec(),
             )],
             "key-in-the-clear" => vec![Proof::new("own key").hmac_sha1(&Sealed::new("my own key"), "", "")],
-            "secret-in-rejection" => return Err(Rejection::new("x", format!("the secret is {}", config.secret.as_str()))),
+            "secret-in-rejection" => {
+                return Err(Rejection::new("x", format!("the secret is {}", config.secret.as_str())));
+            }
             "many" => (0..17).map(|_| honest()).collect(),
             "flood" => (0..100_000).map(|_| Proof::new("")).collect(),
             _ => vec![honest()],
@@ -238,9 +256,16 @@ impl Provider for Hostile {
     fn handle_callback(config: &Config, _: &str, _: &Call, _: &Webhook, _: &mut Io) -> Outcome<CallbackOutcome> {
         let how = config.at("callback");
         let status = |cause: Option<String>| {
-            CallEvent::Status(strowger_sdk::StatusEvent { status: CallStatus::Completed, duration_ms: None, cause })
+            CallEvent::Status(strowger_sdk::StatusEvent {
+                status: CallStatus::Completed,
+                duration_ms: None,
+                cause,
+            })
         };
-        let mut outcome = CallbackOutcome { events: vec![], response: Response::empty(204) };
+        let mut outcome = CallbackOutcome {
+            events: vec![],
+            response: Response::empty(204),
+        };
         match how.as_str() {
             "many" => outcome.events = (0..17).map(|_| status(None)).collect(),
             "long-cause" => outcome.events = vec![status(Some("x".repeat(101)))],
@@ -282,7 +307,10 @@ impl Provider for Hostile {
             response.body = vec![b'x'; STRIKE_BYTES];
         }
         black_box(webhook.body.first());
-        Ok(Answered { response, events: vec![] })
+        Ok(Answered {
+            response,
+            events: vec![],
+        })
     }
 
     fn rejection_markup(_: RejectionReason) -> Response {
@@ -297,7 +325,10 @@ trait RawHeader {
 
 impl RawHeader for Response {
     fn with_raw_header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push(strowger_sdk::Header { name: name.to_owned(), value: value.to_owned() });
+        self.headers.push(strowger_sdk::Header {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
         self
     }
 }
@@ -330,10 +361,18 @@ impl Calling for Hostile {
             "long-value" => io.save("key", &"v".repeat(16 * 1024), minute)?,
             "long-time" => io.save("key", &1, Duration::from_secs(24 * 60 * 60 + 1))?,
             "much" => drop(io.http(Request::post(url).json(&"x".repeat(256 * 1024)))?),
-            "empty-id" => return Ok(Placed { provider_call_id: String::new(), attachment: None }),
+            "empty-id" => {
+                return Ok(Placed {
+                    provider_call_id: String::new(),
+                    attachment: None,
+                });
+            }
             _ => {}
         }
-        Ok(Placed { provider_call_id: "call-1".to_owned(), attachment: None })
+        Ok(Placed {
+            provider_call_id: "call-1".to_owned(),
+            attachment: None,
+        })
     }
 
     fn hang_up(config: &Config, _: &Call, _: &mut Io) -> Outcome<HangUpOutcome> {
@@ -342,7 +381,10 @@ impl Calling for Hostile {
     }
 
     fn fetch_status(_: &Config, _: &Call, _: &mut Io) -> Outcome<StatusReport> {
-        Ok(StatusReport { status: CallStatus::Completed, duration_ms: None })
+        Ok(StatusReport {
+            status: CallStatus::Completed,
+            duration_ms: None,
+        })
     }
 
     fn fetch_cost(config: &Config, _: &Call, _: &mut Io) -> Outcome<Option<Cost>> {
@@ -353,7 +395,11 @@ impl Calling for Hostile {
             "currency" => ("1", "$"),
             _ => ("0.0085", "USD"),
         };
-        Ok(Some(Cost { amount: amount.to_owned(), currency: currency.to_owned(), duration_s: 1 }))
+        Ok(Some(Cost {
+            amount: amount.to_owned(),
+            currency: currency.to_owned(),
+            duration_s: 1,
+        }))
     }
 }
 
@@ -367,7 +413,10 @@ pub struct HostileLeg {
 impl Leg<Config> for HostileLeg {
     fn open(config: &Config, _: &Call) -> Self {
         config.at("open-leg");
-        Self { secret: config.secret.as_str().to_owned(), started: false }
+        Self {
+            secret: config.secret.as_str().to_owned(),
+            started: false,
+        }
     }
 
     fn deserialize_frame(&mut self, message: Message) -> Vec<MediaEvent> {

@@ -9,12 +9,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout},
 };
 use tokio_tungstenite::{
-    WebSocketStream, client_async,
+    WebSocketStream, client_async_with_config,
     tungstenite::{
         self, Message,
         client::IntoClientRequest,
         http::{HeaderName, HeaderValue},
-        protocol::{CloseFrame, frame::coding::CloseCode},
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -38,6 +38,12 @@ const SECOND_SOCKET_AFTER_FRAMES: u64 = 10;
 
 pub(crate) type MediaSocket = WebSocketStream<TcpStream>;
 
+/// For sockets with a small message every 20 ms. The library clears its whole read buffer, 128 KiB unless told otherwise, for
+/// every message, which would be most of the work of a process with many calls.
+pub(crate) fn socket_config() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(8 * 1024)
+}
+
 /// Opens a media socket as a carrier does.
 pub(crate) async fn dial_media(
     gateway: &Gateway,
@@ -60,7 +66,7 @@ pub(crate) async fn dial_media(
             .await
             .map_err(|error| format!("cannot connect: {error}"))?;
         tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-        match client_async(request, tcp).await {
+        match client_async_with_config(request, tcp, Some(socket_config())).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(response)) => {
                 Err(format!("the upgrade was answered with {}", response.status()))

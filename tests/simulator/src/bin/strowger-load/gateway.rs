@@ -1,0 +1,192 @@
+//! The process under test: `strowger serve` with a fresh data folder, set up over its REST API; or the relay.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use strowger_simulator::{AgentProtocol, RunningCarrier};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// Components are compiled on the first start, which takes a debug build on a busy machine a while.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_POLL: Duration = Duration::from_millis(50);
+
+/// Where the real thing is.
+#[derive(Debug, Clone)]
+pub(crate) struct Installation {
+    pub(crate) strowger: PathBuf,
+    pub(crate) providers: PathBuf,
+}
+
+/// A process that takes calls. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct GatewayProcess {
+    process: Process,
+    pub(crate) address: SocketAddr,
+    /// Removed with everything in it.
+    _data: Option<TempDir>,
+}
+
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way nothing is left to be done about it.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+impl GatewayProcess {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Starts the relay, which is this program under another name.
+    pub(crate) fn relay(agent_url: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["--relay", agent_url])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start the relay")?;
+        let stdout = child.stdout.take().context("the relay has no output")?;
+        let process = Process(child);
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let address = line.trim().parse().context("the relay did not tell its address")?;
+        Ok(Self {
+            process,
+            address,
+            _data: None,
+        })
+    }
+
+    /// Starts Strowger with a number of `carrier`'s that is connected to the agent at `agent_url`.
+    pub(crate) async fn strowger(
+        installation: &Installation,
+        carrier: &RunningCarrier,
+        protocol: AgentProtocol,
+        agent_url: &str,
+        calls_max: u32,
+    ) -> anyhow::Result<Self> {
+        let data = tempfile::tempdir().context("cannot make a folder for the gateway's data")?;
+        // Free now; nobody on this machine takes ports by number at random.
+        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let created = Command::new(&installation.strowger)
+            .args(["org", "create", "Load", "--data-dir"])
+            .arg(data.path())
+            .output()
+            .with_context(|| format!("cannot run {}", installation.strowger.display()))?;
+        let text = String::from_utf8_lossy(&created.stdout);
+        let Some(key) = text
+            .lines()
+            .find_map(|line| line.strip_prefix("API key"))
+            .map(str::trim)
+        else {
+            bail!(
+                "no organisation was created: {}",
+                String::from_utf8_lossy(&created.stderr)
+            );
+        };
+        let log = data.path().join("strowger.log");
+        let route = format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr());
+        let child = Command::new(&installation.strowger)
+            .arg("serve")
+            .arg("--data-dir")
+            .arg(data.path())
+            .args(["--listen", &address.to_string()])
+            .arg("--providers")
+            .arg(&installation.providers)
+            .args(["--allow-network", "127.0.0.0/8", "--egress-route", &route])
+            .args(["--calls-max", &calls_max.to_string()])
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .with_context(|| format!("cannot run {}", installation.strowger.display()))?;
+        let mut gateway = Self {
+            process: Process(child),
+            address,
+            _data: Some(data),
+        };
+        let began = Instant::now();
+        while tokio::net::TcpStream::connect(address).await.is_err() || !gateway.answers().await {
+            if let Some(status) = gateway.process.0.try_wait()? {
+                bail!("the gateway ended with {status}: {}", std::fs::read_to_string(&log)?);
+            }
+            if began.elapsed() > START_TIMEOUT {
+                bail!("the gateway did not start: {}", std::fs::read_to_string(&log)?);
+            }
+            sleep(START_POLL).await;
+        }
+        gateway.set_up(carrier, protocol, agent_url, key).await?;
+        Ok(gateway)
+    }
+
+    /// It listens before it serves.
+    async fn answers(&self) -> bool {
+        let request = client().map(|client| client.get(format!("{}/api/v1/calls", self.url())));
+        match request {
+            Ok(request) => request.timeout(Duration::from_secs(1)).send().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    async fn set_up(
+        &self,
+        carrier: &RunningCarrier,
+        protocol: AgentProtocol,
+        agent_url: &str,
+        key: &str,
+    ) -> anyhow::Result<()> {
+        let (protocol, rate_hz) = match protocol {
+            AgentProtocol::Strowger => ("strowger", 16_000),
+            AgentProtocol::MediaStreams => ("media-streams", 8_000),
+        };
+        let agent = json!({ "name": "Load", "protocol": protocol, "url": agent_url, "sample_rate_hz": rate_hz });
+        let agent = self.post(key, "/agents", &agent).await?;
+        let mut config = carrier.credentials();
+        config["provider"] = json!(carrier.carrier().name());
+        let config = json!({ "name": "Load", "config": config });
+        let config = self.post(key, "/organizations/telephony-configs", &config).await?;
+        let id = config["id"].as_str().context("the configuration has no id")?;
+        let number = json!({ "address": carrier.own_number(), "inbound_agent_id": agent["id"] });
+        let path = format!("/organizations/telephony-configs/{id}/phone-numbers");
+        self.post(key, &path, &number).await?;
+        Ok(())
+    }
+
+    async fn post(&self, key: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let response = client()?
+            .post(format!("{}/api/v1{path}", self.url()))
+            .bearer_auth(key)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("{path} answered {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    // The client wants to know how TLS would be done, although everything here is plain text. An error means that it knows.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build()
+}
