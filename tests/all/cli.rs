@@ -77,15 +77,15 @@ fn flags_that_are_wrong_are_told() {
     tells(&printed(&run(&["--log", "a=b=c", "provider", "list", "--providers", "."]), 2), &["--log", "info"]);
     let data = tempfile::tempdir().unwrap();
     let data = data.path().to_str().unwrap();
-    tells(&printed(&run(&["serve", "--data-dir", data, "--listen", "8080"]), 1), &["--listen", "127.0.0.1:8080"]);
+    tells(&printed(&run(&["serve", "--data-dir", data, "--listen", "8080"]), 2), &["--listen", "127.0.0.1:8080"]);
     let insecure = run(&["serve", "--data-dir", data, "--public-base-url", "http://voice.example.com"]);
-    tells(&printed(&insecure, 1), &["--public-base-url", "https://"]);
-    tells(&printed(&run(&["serve", "--data-dir", data]), 1), &["--providers"]);
+    tells(&printed(&insecure, 2), &["--public-base-url", "https://"]);
+    tells(&printed(&run(&["serve", "--data-dir", data]), 2), &["--providers"]);
     let missing = run(&["serve", "--data-dir", data, "--listen", "127.0.0.1:0", "--providers", "/no/such/folder"]);
-    tells(&printed(&missing, 1), &["/no/such/folder", "--providers"]);
-    tells(&printed(&run(&["demo", "--providers", "/no/such/folder"]), 1), &["/no/such/folder"]);
+    tells(&printed(&missing, 2), &["/no/such/folder", "--providers"]);
+    tells(&printed(&run(&["demo", "--providers", "/no/such/folder"]), 2), &["/no/such/folder"]);
     let carrier = run(&["demo", "--providers", providers().to_str().unwrap(), "--carrier", "nobody"]);
-    tells(&printed(&carrier, 1), &["nobody", "twilio"]);
+    tells(&printed(&carrier, 2), &["nobody", "twilio"]);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn an_organisation_is_created_once_and_its_key_shown_once() {
     let key = text.lines().find_map(|line| line.strip_prefix("API key")).unwrap().trim();
     let database = std::fs::read(data.path().join("strowger.db")).unwrap();
     assert!(!database.windows(key.len()).any(|window| window == key.as_bytes()), "the key is stored as it is");
-    tells(&printed(&run(&arguments), 1), &["taken"]);
+    tells(&printed(&run(&arguments), 2), &["taken"]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn providers_are_listed() {
     std::fs::write(folder.path().join("bad.wasm"), "no component").unwrap();
     let list = printed(&run(&["provider", "list", "--providers", folder.path().to_str().unwrap()]), 1);
     tells(&list, &["twilio", "passed over", "bad.wasm"]);
-    tells(&printed(&run(&["provider", "list", "--providers", "/no/such/folder"]), 1), &["/no/such/folder"]);
+    tells(&printed(&run(&["provider", "list", "--providers", "/no/such/folder"]), 2), &["/no/such/folder"]);
 }
 
 #[test]
@@ -122,11 +122,11 @@ fn a_provider_is_inspected() {
     assert_eq!((&report["spec"]["name"], report["digest"].as_str().map(str::len)), (&json!("twilio"), Some(64)));
     assert!(report["abilities"].as_array().unwrap().contains(&json!("calling")), "{report}");
 
-    tells(&printed(&run(&["provider", "inspect", "/no/such/file"]), 1), &["cannot read /no/such/file"]);
+    tells(&printed(&run(&["provider", "inspect", "/no/such/file"]), 2), &["cannot read /no/such/file"]);
     let folder = tempfile::tempdir().unwrap();
     let core = folder.path().join("core.wasm");
     std::fs::write(&core, b"\0asm\x01\0\0\0").unwrap();
-    tells(&printed(&run(&["provider", "inspect", core.to_str().unwrap()]), 1), &["is not a provider", "component"]);
+    tells(&printed(&run(&["provider", "inspect", core.to_str().unwrap()]), 2), &["is not a provider", "component"]);
 }
 
 fn webhook(token: &str) -> Value {
@@ -171,10 +171,10 @@ fn a_webhook_is_verified() {
     assert!(forged.lines().count() > 1, "which check failed is not told: {forged}");
     assert!(!forged.contains(TOKEN), "{forged}");
     tells(&printed(&verify("config.json", "unsigned.json"), 1), &["refused"]);
-    let incomplete = printed(&verify("incomplete.json", "genuine.json"), 1);
+    let incomplete = printed(&verify("incomplete.json", "genuine.json"), 2);
     tells(&incomplete, &["auth_token", "auth_tokn", "does not fit"]);
-    tells(&printed(&verify("config.json", "strange.json"), 1), &["strange.json", "verb"]);
-    tells(&printed(&verify("config.json", "nowhere.json"), 1), &["cannot read", "nowhere.json"]);
+    tells(&printed(&verify("config.json", "strange.json"), 2), &["strange.json", "verb"]);
+    tells(&printed(&verify("config.json", "nowhere.json"), 2), &["cannot read", "nowhere.json"]);
 }
 
 #[test]
@@ -188,6 +188,6 @@ fn an_export_is_run() {
     let text = printed(&output, 0);
     let recognised: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(recognised.to_string().contains("CA00112233445566778899aabbccddeeff"), "{text}");
-    tells(&printed(&invoke("webhook.recognise", "nothing.json"), 1), &["webhook"]);
-    tells(&printed(&invoke("webhook.no-such-export", "nothing.json"), 1), &["no-such-export"]);
+    tells(&printed(&invoke("webhook.recognise", "nothing.json"), 2), &["webhook"]);
+    tells(&printed(&invoke("webhook.no-such-export", "nothing.json"), 2), &["no-such-export"]);
 }

@@ -65,9 +65,10 @@ async fn calls_cannot_be_placed_with_what_belongs_to_another() {
     let ours = Scenario::echo().start().await;
     let theirs = Api::new(&ours.gateway, "Second").await;
     let agent = created(theirs.post("/agents", json!({ "name": "Theirs", "protocol": "echo" })).await);
-    let mut config = ours.configuration("Theirs");
-    config["config"]["account_sid"] = json!("AC00000000000000000000000000000bad");
-    let configuration = created(theirs.post("/organizations/telephony-configs", config).await);
+    let configuration = created(theirs.post("/organizations/telephony-configs", ours.configuration("Theirs")).await);
+    ours.carrier.add_number("+15005550009");
+    let path = format!("/organizations/telephony-configs/{configuration}/phone-numbers");
+    created(theirs.post(&path, json!({ "address": "+15005550009" })).await);
     let request = |agent: &str, configuration: &str, from: Option<&str>| {
         let mut request = json!({ "agent_id": agent, "phone_number": "+12025550188", "telephony_configuration_id": configuration });
         if let Some(from) = from {
@@ -84,7 +85,6 @@ async fn calls_cannot_be_placed_with_what_belongs_to_another() {
         theirs.post("/telephony/initiate-call", body).await.refused(status);
     }
     // Nor can a number be given to another's agent.
-    let path = format!("/organizations/telephony-configs/{configuration}/phone-numbers");
     theirs.post(&path, json!({ "address": "+12025550101", "inbound_agent_id": ids.agent })).await.refused(404);
     assert_eq!(ours.placed(), 0);
     assert!(ours.calls().await.is_empty());

@@ -80,6 +80,7 @@ fn no_number_secret_token_or_key_pressed_is_seen() {
     let secrets = Arc::new(Mutex::new(Vec::new()));
     let found = secrets.clone();
     let log = caught(async move || whole_story(&found).await);
+    std::fs::write("/tmp/e2e-secrets.log", &log).unwrap();
     assert!(log.contains("TRACE") && log.contains("call ended"), "the log is not what this test believes");
     let secrets = Secrets(std::mem::take(&mut *secrets.lock().unwrap()));
     secrets.are_not_in("log", log.as_bytes(), &[]);

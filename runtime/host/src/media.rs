@@ -134,7 +134,8 @@ impl MediaLeg {
             Ok(events) => {
                 if !self.started {
                     self.started = events.iter().any(|event| matches!(event, MediaEvent::Started(_)));
-                    if self.handshake.len() < HANDSHAKE_MAX {
+                    // What came before `started` may be needed to understand it; that message itself always is.
+                    if self.handshake.len() < HANDSHAKE_MAX || self.started {
                         self.handshake.push(message);
                     }
                 }

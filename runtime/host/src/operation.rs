@@ -374,7 +374,10 @@ impl<T> Operation<T> {
                 if self.replies.len() >= self.limits.rounds_max {
                     return Err(GuestFault::TooManyRounds { export: self.export, rounds_max: self.limits.rounds_max }.into());
                 }
-                let (effect, expected) = self.effect(&checker, effect)?;
+                let (effect, expected, composed) = self.effect(&checker, effect)?;
+                for header in &composed {
+                    self.vault.compose(header);
+                }
                 self.awaiting = Some(expected);
                 Ok(Step::Perform(effect))
             }
@@ -393,7 +396,7 @@ impl<T> Operation<T> {
                     .headers
                     .into_iter()
                     .take(128)
-                    .map(|(name, value)| wit::Header { name, value: self.vault.reseal_text(String::from_utf8_lossy(&value).into_owned()) })
+                    .map(|(name, value)| wit::Header { name: self.vault.reseal_text(name), value: self.vault.reseal_text(String::from_utf8_lossy(&value).into_owned()) })
                     .collect();
                 (wit::Reply::Http(wit::Response { status: response.status, headers, body: self.vault.reseal(response.body) }), Expected::Http)
             }
@@ -406,20 +409,24 @@ impl<T> Operation<T> {
         self.replies.push(reply);
     }
 
-    fn effect(&self, checker: &Checker<'_>, effect: wit::Effect) -> Result<(Effect, Expected), InvokeError> {
+    /// The effect, what reply it expects, and the secrets that were composed for it.
+    fn effect(&self, checker: &Checker<'_>, effect: wit::Effect) -> Result<(Effect, Expected, Vec<Secret>), InvokeError> {
         match effect {
-            wit::Effect::Http(request) => Ok((Effect::Http(self.request(checker, request)?), Expected::Http)),
-            wit::Effect::Load(key) => Ok((Effect::Load { key: checker.key(key)? }, Expected::Value)),
+            wit::Effect::Http(request) => {
+                let (request, composed) = self.request(checker, request)?;
+                Ok((Effect::Http(request), Expected::Http, composed))
+            }
+            wit::Effect::Load(key) => Ok((Effect::Load { key: checker.key(key)? }, Expected::Value, Vec::new())),
             wit::Effect::Save(entry) => {
                 let key = checker.key(entry.key)?;
                 let value = checker.json(&entry.value, VALUE_BYTES_MAX, "a saved value")?;
-                Ok((Effect::Save { key, value, ttl: checker.ttl(entry.ttl_ms)? }, Expected::Saved))
+                Ok((Effect::Save { key, value, ttl: checker.ttl(entry.ttl_ms)? }, Expected::Saved, Vec::new()))
             }
-            wit::Effect::Claim(claim) => Ok((Effect::Claim { key: checker.key(claim.key)?, ttl: checker.ttl(claim.ttl_ms)? }, Expected::Claimed)),
+            wit::Effect::Claim(claim) => Ok((Effect::Claim { key: checker.key(claim.key)?, ttl: checker.ttl(claim.ttl_ms)? }, Expected::Claimed, Vec::new())),
         }
     }
 
-    fn request(&self, checker: &Checker<'_>, request: wit::Request) -> Result<OutgoingRequest, InvokeError> {
+    fn request(&self, checker: &Checker<'_>, request: wit::Request) -> Result<(OutgoingRequest, Vec<Secret>), InvokeError> {
         checker.unsealed(request.url.as_bytes(), "a request's URL")?;
         checker.unsealed(&request.body, "a request's body")?;
         if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {
@@ -442,11 +449,14 @@ impl<T> Operation<T> {
             let name = checker.valid(check_header(&header.name, &header.value))?;
             headers.push((name, Secret::new(header.value)));
         }
+        let mut composed = Vec::new();
         let unique = self.moment.unique(self.replies.len());
         for (name, value) in checker.valid(authorization::headers(&self.vault, &request.authorization, self.moment.now_ms, &unique))? {
+            composed.push(value.clone());
             headers.push((checker.valid(check_header(&name, value.expose()))?, value));
         }
-        Ok(OutgoingRequest { method: request.method, url, headers, body: request.body, grants: self.grants.clone() })
+        let request = OutgoingRequest { method: request.method, url, headers, body: request.body, grants: self.grants.clone() };
+        Ok((request, composed))
     }
 }
 

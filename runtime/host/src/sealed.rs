@@ -41,6 +41,9 @@ pub(crate) struct Vault {
     /// Common to all tokens of this operation, and unguessable.
     prefix: String,
     secrets: Vec<Secret>,
+    /// What was composed of secrets and sent: a user and a password, a signed token. The component may see that no more
+    /// than what it is made of.
+    composed: Vec<Secret>,
 }
 
 impl fmt::Debug for Vault {
@@ -52,7 +55,7 @@ impl fmt::Debug for Vault {
 impl Vault {
     /// `nonce` is 128 random bits, never used before.
     pub(crate) fn new(nonce: [u8; 16]) -> Self {
-        Self { prefix: format!("sealed-{}-", hex::encode(nonce)), secrets: Vec::new() }
+        Self { prefix: format!("sealed-{}-", hex::encode(nonce)), secrets: Vec::new(), composed: Vec::new() }
     }
 
     pub(crate) fn seal(&mut self, secret: Secret) -> String {
@@ -89,16 +92,32 @@ impl Vault {
     /// The bytes with every secret of this operation replaced by its token: plain, or in base64, hex, URL or JSON spelling.
     /// A carrier that echoes a credential thereby tells the component nothing.
     pub(crate) fn reseal(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let sealed = self.secrets.iter().enumerate().map(|(index, secret)| (secret, format!("{}{index:03}", self.prefix)));
+        let composed = self.composed.iter().map(|secret| (secret, format!("{}cmp", self.prefix)));
+        let mut all: Vec<(String, String)> = sealed
+            .chain(composed)
+            .flat_map(|(secret, token)| spellings(secret.expose()).into_iter().map(move |spelling| (spelling, token.clone())))
+            .filter(|(spelling, _)| spelling.len() >= RESEAL_BYTES_MIN)
+            .collect();
+        // The longest first: one spelling, and one secret, may be part of another.
+        all.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         let mut bytes = bytes;
-        for (index, secret) in self.secrets.iter().enumerate() {
-            let token = format!("{}{index:03}", self.prefix);
-            for spelling in spellings(secret.expose()) {
-                if spelling.len() >= RESEAL_BYTES_MIN && memmem::find(&bytes, spelling.as_bytes()).is_some() {
-                    bytes = replace(&bytes, spelling.as_bytes(), token.as_bytes());
-                }
+        for (spelling, token) in all {
+            if memmem::find(&bytes, spelling.as_bytes()).is_some() {
+                bytes = replace(&bytes, spelling.as_bytes(), token.as_bytes());
             }
         }
         bytes
+    }
+
+    /// Remembers the value of a header that carried an authorization, so that its echo is sealed, too.
+    pub(crate) fn compose(&mut self, header: &Secret) {
+        let value = header.expose();
+        // A scheme such as `Basic` is no secret, and an echo may come without it.
+        let credentials = value.split_once(' ').map_or(value, |(_, credentials)| credentials);
+        if !self.secrets.iter().any(|secret| secret.expose() == credentials) {
+            self.composed.push(Secret::new(credentials));
+        }
     }
 
     pub(crate) fn reseal_text(&self, text: String) -> String {
@@ -122,8 +141,7 @@ fn spellings(secret: &str) -> Vec<String> {
         hex::encode(bytes),
         hex::encode_upper(bytes),
     ];
-    // The longest first: a shorter spelling may be part of a longer one.
-    all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    all.sort();
     all.dedup();
     all
 }

@@ -1,11 +1,19 @@
 //! The command line: what it takes, and which part answers.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its terminal")]
+#![expect(clippy::print_stderr, reason = "a command line talks to its terminal")]
+
+/// Prints a line. A reader who has seen enough, such as `head`, is no error.
+macro_rules! say {
+    ($($line:tt)*) => {
+        $crate::cli::print_line(format_args!($($line)*))
+    };
+}
 
 mod demo;
 mod organization;
 mod provider;
 mod serve;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -118,6 +126,13 @@ pub fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
         .filter_map(|target| format!("{target}=info").parse().ok())
         .fold(filter, EnvFilter::add_directive);
     Ok(filters)
+}
+
+fn print_line(line: std::fmt::Arguments<'_>) {
+    let printed = writeln!(std::io::stdout(), "{line}");
+    if printed.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
 }
 
 /// Runs the command line of this process.

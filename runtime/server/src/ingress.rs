@@ -3,8 +3,11 @@
 //! This is the boundary to HTTP and nothing more. Bodies stay raw bytes, the URL is built from the configured public base and
 //! the path as it arrived, and what is decided is decided in [`Exchange`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -13,6 +16,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde::Deserialize;
 use strowger_host::{Header, Webhook};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::exchange::{Exchange, MediaRefusal, Refused};
 use crate::session::SessionMessage;
@@ -20,25 +25,46 @@ use crate::session::SessionMessage;
 /// The largest message that a carrier may send on a media socket: seconds of audio, where 20 ms are usual.
 const MEDIA_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
+/// Webhooks that are read or answered at once. More wait for nothing but each other, and hold their bodies meanwhile; a
+/// carrier repeats what is turned away.
+const WEBHOOKS_AT_ONCE: usize = 256;
+/// How long a webhook's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The carriers' routes. `webhook_bytes_max` bounds a webhook's body.
 pub fn router(exchange: Exchange, webhook_bytes_max: usize) -> Router {
+    let door = Door { bytes_max: webhook_bytes_max, free: Arc::new(Semaphore::new(WEBHOOKS_AT_ONCE)) };
     Router::new()
         .route("/api/v1/telephony/inbound/run", any(inbound))
         .route("/api/v1/telephony/inbound/fallback", any(fallback))
+        .route("/api/v1/telephony/{provider}/{*path}", any(provider_route))
+        .route_layer(from_fn_with_state(door, enter))
         .route("/api/v1/telephony/ws", get(media_by_query))
         .route("/api/v1/telephony/ws/{token}", get(media_by_path))
-        .route("/api/v1/telephony/{provider}/{*path}", any(provider_route))
         .layer(DefaultBodyLimit::max(webhook_bytes_max))
-        .layer(from_fn_with_state(webhook_bytes_max, refuse_announced))
         .with_state(exchange)
 }
 
-/// Refuses a body by the length that it announces: who announces too much is not read to the limit first.
-async fn refuse_announced(State(bytes_max): State<usize>, request: Request, next: Next) -> Response {
+/// What strangers may take up before anything is known about them.
+#[derive(Clone)]
+struct Door {
+    bytes_max: usize,
+    free: Arc<Semaphore>,
+}
+
+/// Lets a webhook in: only so many at once, and only with a body that is neither too long nor too slow.
+async fn enter(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let Ok(_place) = door.free.try_acquire() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    // Who announces too much is not read to the limit first.
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length > bytes_max as u64 => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        _ => next.run(request).await,
+    if length.is_some_and(|length| length > door.bytes_max as u64) {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    }
+    let (head, body) = request.into_parts();
+    match timeout(BODY_TIMEOUT, to_bytes(body, door.bytes_max)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
 }
 

@@ -90,10 +90,10 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     }
     progress.finish_and_clear();
     summarise(&gateway, &report, &record, &api.events(&id).await?);
-    println!();
-    println!("recording   {} (left the caller, right the agent)", recording.display());
-    println!("picture     {}", timeline.display());
-    println!("sent        {} (what the carrier sent, to compare)", sent.display());
+    say!("");
+    say!("recording   {} (left the caller, right the agent)", recording.display());
+    say!("picture     {}", timeline.display());
+    say!("sent        {} (what the carrier sent, to compare)", sent.display());
     gateway.stop().await;
     let status = record["outcome"]["status"].as_str().unwrap_or_default();
     if status != "completed" {
@@ -234,34 +234,34 @@ impl Api {
 fn summarise(gateway: &Gateway, report: &CallReport, record: &Value, events: &Value) {
     let provider = report.carrier.as_str();
     let loaded = gateway.exchange().registry().get(provider);
-    println!("A call from start to end");
-    println!();
-    println!("carrier     {provider}, simulated");
+    say!("A call from start to end");
+    say!("");
+    say!("carrier     {provider}, simulated");
     if let Some(provider) = loaded {
-        println!("provider    {} {} as a sandboxed component, sha256:{}…", provider.name(), provider.spec().version, &provider.digest()[..12]);
+        say!("provider    {} {} as a sandboxed component, sha256:{}…", provider.name(), provider.spec().version, &provider.digest()[..12]);
     }
     let outcome = &record["outcome"];
     let text = |value: &Value| value.as_str().unwrap_or("?").replace('_', " ");
-    println!("outcome     {} ({})", text(&outcome["status"]), text(&outcome["reason"]));
-    println!("duration    {} ms, by the carrier {} ms", record["duration_ms"], outcome["carrier_duration_ms"]);
-    println!("cost        {}", match &record["cost"] {
+    say!("outcome     {} ({})", text(&outcome["status"]), text(&outcome["reason"]));
+    say!("duration    {} ms, by the carrier {} ms", record["duration_ms"], outcome["carrier_duration_ms"]);
+    say!("cost        {}", match &record["cost"] {
         Value::Null => "not rated".to_owned(),
         cost => format!("{} {}", text(&cost["amount"]), text(&cost["currency"])),
     });
     if let Some(stream) = report.stream() {
         let pacing = stream.pacing();
-        println!("caller      {} frames of 20 ms sent; the gateway lost {}", stream.sent.len(), outcome["media"]["caller_frames_lost"]);
-        println!(
+        say!("caller      {} frames of 20 ms sent; the gateway lost {}", stream.sent.len(), outcome["media"]["caller_frames_lost"]);
+        say!(
             "agent       {} frames received; pacing jitter p50 {:.1} ms, p99 {:.1} ms; at most {:.0} ms ahead",
             pacing.messages, pacing.jitter_p50_ms, pacing.jitter_p99_ms, pacing.ahead_max_ms
         );
-        println!("barge-in    {} time(s), {} mark(s), DTMF {}", stream.clears.len(), stream.marks.len(), stream.digits_sent);
+        say!("barge-in    {} time(s), {} mark(s), DTMF {}", stream.clears.len(), stream.marks.len(), stream.digits_sent);
     }
-    println!();
-    println!("events");
+    say!("");
+    say!("events");
     let events = events["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     for (n, event) in events.iter().enumerate() {
         let at = event["at"].as_str().unwrap_or_default();
-        println!("  {:>2}  {at:<26} {}", n + 1, text(&event["kind"]));
+        say!("  {:>2}  {at:<26} {}", n + 1, text(&event["kind"]));
     }
 }

@@ -16,10 +16,10 @@ pub(super) async fn create(name: String, flags: Flags) -> anyhow::Result<ExitCod
     let key = ApiKey::generate()?;
     store.create_api_key(&organization.id, &ApiKeyId::generate(), "first", &key, now).await?;
     store.close().await;
-    println!("organisation  {}", organization.name);
-    println!("id            {}", organization.id.as_str());
-    println!("API key       {}", key.expose());
-    println!();
-    println!("The key is shown this once. Send it with every request: Authorization: Bearer <key>");
+    say!("organisation  {}", organization.name);
+    say!("id            {}", organization.id.as_str());
+    say!("API key       {}", key.expose());
+    say!("");
+    say!("The key is shown this once. Send it with every request: Authorization: Bearer <key>");
     Ok(ExitCode::SUCCESS)
 }

@@ -93,7 +93,7 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
     for provider in registry.providers() {
         let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
         let spec = provider.spec();
-        println!("{:<16} {:<10} {:<24} {:<12} {}", spec.name, spec.version, spec.display_name, &provider.digest()[..12], abilities.join(" "));
+        say!("{:<16} {:<10} {:<24} {:<12} {}", spec.name, spec.version, spec.display_name, &provider.digest()[..12], abilities.join(" "));
     }
     for error in &skipped {
         eprintln!("passed over: {error}");
@@ -117,30 +117,30 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
                 "media": { "cpu_ms": media.cpu_ms_max, "memory_bytes": media.memory_bytes_max, "output_bytes": media.output_bytes_max },
             },
         });
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{} ({}) {}", spec.display_name, spec.name, spec.version);
+    say!("{} ({}) {}", spec.display_name, spec.name, spec.version);
     if let Some(url) = &spec.docs_url {
-        println!("{url}");
+        say!("{url}");
     }
-    println!();
-    println!("digest     sha256:{}", provider.digest());
-    println!("size       {} bytes", provider.size_bytes());
+    say!("");
+    say!("digest     sha256:{}", provider.digest());
+    say!("size       {} bytes", provider.size_bytes());
     let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
-    println!("abilities  {}", if abilities.is_empty() { "none beside the required".to_owned() } else { abilities.join(", ") });
+    say!("abilities  {}", if abilities.is_empty() { "none beside the required".to_owned() } else { abilities.join(", ") });
     heading("imports: all of them inert, none reaches the outside", provider.imports().len());
     for import in provider.imports() {
-        println!("  {import}");
+        say!("  {import}");
     }
     heading("hosts that it may send requests to", spec.egress_hosts.len());
     for host in &spec.egress_hosts {
-        println!("  {}", host.as_str());
+        say!("  {}", host.as_str());
     }
     heading("routes", spec.routes.len());
     for route in &spec.routes {
         let purpose = format!("{:?}", route.purpose).to_lowercase();
-        println!("  {:<5} /api/v1/telephony/{}/{:<28} {} ({purpose})", route.method, spec.name, route.path, route.name);
+        say!("  {:<5} /api/v1/telephony/{}/{:<28} {} ({purpose})", route.method, spec.name, route.path, route.name);
     }
     heading("credential fields", spec.fields.len());
     for field in &spec.fields {
@@ -159,28 +159,28 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         if field.server_managed {
             marks.push("server-managed");
         }
-        println!("  {:<20} {:<12} {}", field.name, format!("{:?}", field.kind).to_lowercase(), marks.join(", "));
+        say!("  {:<20} {:<12} {}", field.name, format!("{:?}", field.kind).to_lowercase(), marks.join(", "));
     }
     heading("media", spec.media.formats.len());
     for format in &spec.media.formats {
-        println!("  {:?} at {} Hz, frames of {} ms", format.encoding, format.sample_rate_hz, spec.media.frame_ms);
+        say!("  {:?} at {} Hz, frames of {} ms", format.encoding, format.sample_rate_hz, spec.media.frame_ms);
     }
-    println!();
-    println!("limits of one invocation");
-    println!("  control  {} ms of processor time, {} MiB of memory, {} KiB of output, {} effects", control.cpu_ms_max, control.memory_bytes_max >> 20, control.output_bytes_max >> 10, control.rounds_max);
-    println!("  media    {} ms of processor time, {} MiB of memory, {} KiB of output", media.cpu_ms_max, media.memory_bytes_max >> 20, media.output_bytes_max >> 10);
+    say!("");
+    say!("limits of one invocation");
+    say!("  control  {} ms of processor time, {} MiB of memory, {} KiB of output, {} effects", control.cpu_ms_max, control.memory_bytes_max >> 20, control.output_bytes_max >> 10, control.rounds_max);
+    say!("  media    {} ms of processor time, {} MiB of memory, {} KiB of output", media.cpu_ms_max, media.memory_bytes_max >> 20, media.output_bytes_max >> 10);
     Ok(ExitCode::SUCCESS)
 }
 
 fn heading(text: &str, count: usize) {
-    println!();
-    println!("{text}{}", if count == 0 { ": none" } else { "" });
+    say!("");
+    say!("{text}{}", if count == 0 { ": none" } else { "" });
 }
 
 fn invoke(file: &Path, export: &str, input: &Path) -> anyhow::Result<ExitCode> {
     let input: Value = read_json(input)?;
     let result = load(file)?.invoke_json(export, &input)?;
-    println!("{}", serde_json::to_string_pretty(&result)?);
+    say!("{}", serde_json::to_string_pretty(&result)?);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -220,20 +220,20 @@ fn verify(file: &Path, config: &Path, request: &Path) -> anyhow::Result<ExitCode
     };
     match provider.verify(&credentials, &webhook, &Moment::at(received_at))? {
         Verdict::Genuine { label, once } => {
-            println!("authentic: {label}");
+            say!("authentic: {label}");
             if !once.is_empty() {
-                println!("(a gateway accepts it once: a repetition within {} s is refused)", once[0].ttl_ms / 1000);
+                say!("(a gateway accepts it once: a repetition within {} s is refused)", once[0].ttl_ms / 1000);
             }
             Ok(ExitCode::SUCCESS)
         }
         Verdict::Refused(refusal) => {
-            println!("refused");
+            say!("refused");
             match refusal {
-                Refusal::Rejected { code, message } => println!("  {code}: {message}"),
-                Refusal::NoProof => println!("  the provider described no proof for this webhook"),
+                Refusal::Rejected { code, message } => say!("  {code}: {message}"),
+                Refusal::NoProof => say!("  the provider described no proof for this webhook"),
                 Refusal::NotProved(failed) => {
                     for proof in failed {
-                        println!("  {}\n    {}", proof.label, proof.failed);
+                        say!("  {}\n    {}", proof.label, proof.failed);
                     }
                 }
             }
