@@ -75,6 +75,12 @@ fn in_place(left: &[i16], stream: &strowger_simulator::StreamReport) {
     let fits = |frame: &std::ops::Range<usize>, lag: usize| left.get(frame.start + lag..frame.end + lag) == Some(&sent[frame.clone()]);
     let lag = (0..8_000).max_by_key(|&lag| arrived.iter().filter(|frame| fits(frame, lag)).count()).unwrap();
     let wrong: Vec<usize> = arrived.iter().filter(|frame| !fits(frame, lag)).map(|frame| frame.start / 160).collect();
+    if !wrong.is_empty() {
+        let lags: Vec<(usize, usize)> = (0..2_000).map(|lag| (lag, arrived.iter().filter(|frame| fits(frame, lag)).count())).filter(|(_, n)| *n + 12 > arrived.len()).collect();
+        eprintln!("{} recorded, {} sent, {lags:?}", left.len(), sent.len());
+        let at = wrong[0] * 160;
+        eprintln!("{:?}\n{:?}", &left[at.saturating_sub(10)..left.len().min(at + 400)], &sent[at.saturating_sub(10)..sent.len().min(at + 400)]);
+    }
     assert_eq!(wrong, Vec::<usize>::new(), "frames that are not in place, of {}, with a lag of {lag}", stream.sent.len());
 }
 

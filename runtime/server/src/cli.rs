@@ -28,7 +28,7 @@ use crate::settings::Flags;
 /// Point a carrier's webhook at it, tell it where your voice agent listens, and calls work. Every carrier is a sandboxed
 /// WebAssembly component; `strowger demo` plays a whole call to see it at work.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "strowger", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     /// What to log, for example `info` or `strowger_server=debug`
     #[arg(long, global = true, env = "STROWGER_LOG", value_name = "FILTER", hide_env_values = true)]

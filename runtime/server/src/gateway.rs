@@ -38,12 +38,12 @@ pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The port is taken, or not ours.
-    #[error("cannot listen on {address}: {source}. Stop what listens there, or choose another address with --listen")]
+    #[error("cannot listen on {address}: {cause}. Stop what listens there, or choose another address with --listen")]
     Listen {
         /// Where.
         address: SocketAddr,
         /// Why not.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The database cannot be opened.
     #[error(transparent)]
@@ -87,8 +87,8 @@ impl Gateway {
         // The port first: of all that can fail, it is what somebody else may have.
         let listener = TcpListener::bind(settings.listen)
             .await
-            .map_err(|source| StartError::Listen { address: settings.listen, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address: settings.listen, source })?;
+            .map_err(|cause| StartError::Listen { address: settings.listen, cause })?;
+        let address = listener.local_addr().map_err(|cause| StartError::Listen { address: settings.listen, cause })?;
         settings.prepare_data_dir()?;
         let keyring = settings.keyring()?;
         let engine = engine(&settings, &keyring)?;
@@ -180,7 +180,7 @@ async fn load_providers(registry: &Registry, engine: &Engine, folder: PathBuf) -
     let shown = folder.clone();
     tokio::task::spawn_blocking(move || registry.load_folder(&engine, &folder))
         .await
-        .unwrap_or_else(|error| Err(RegisterError::Read { path: shown, source: std::io::Error::other(error) }))
+        .unwrap_or_else(|error| Err(RegisterError::Read { path: shown, cause: std::io::Error::other(error) }))
 }
 
 async fn keep_house(exchange: Exchange, stop: CancellationToken) {

@@ -27,20 +27,20 @@ pub enum RegisterError {
         offered: String,
     },
     /// The file is not a provider.
-    #[error("{}: {source}", file.display())]
+    #[error("{}: {cause}", file.display())]
     Load {
         /// Which file.
         file: PathBuf,
-        /// What is wrong with it.
-        source: LoadError,
+        /// What is wrong with it; told with the rest, because a list of these has a line for each.
+        cause: LoadError,
     },
     /// The file or folder cannot be read.
-    #[error("cannot read {}: {source}. Name a folder of provider components with --providers", path.display())]
+    #[error("cannot read {}: {cause}. Name a folder of provider components with --providers", path.display())]
     Read {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -86,7 +86,7 @@ impl Registry {
     /// # Errors
     /// When the folder itself cannot be read.
     pub fn load_folder(&self, engine: &Engine, folder: &Path) -> Result<Vec<RegisterError>, RegisterError> {
-        let read = |source| RegisterError::Read { path: folder.to_owned(), source };
+        let read = |cause| RegisterError::Read { path: folder.to_owned(), cause };
         let mut files = std::fs::read_dir(folder)
             .map_err(read)?
             .map(|entry| entry.map(|entry| entry.path()))
@@ -98,9 +98,9 @@ impl Registry {
     }
 
     fn load_file(&self, engine: &Engine, file: &Path) -> Result<Registered, RegisterError> {
-        let bytes = std::fs::read(file).map_err(|source| RegisterError::Read { path: file.to_owned(), source })?;
+        let bytes = std::fs::read(file).map_err(|cause| RegisterError::Read { path: file.to_owned(), cause })?;
         let provider =
-            Provider::load(engine, &bytes).map_err(|source| RegisterError::Load { file: file.to_owned(), source })?;
+            Provider::load(engine, &bytes).map_err(|cause| RegisterError::Load { file: file.to_owned(), cause })?;
         self.register(provider)
     }
 

@@ -250,9 +250,9 @@ impl Session {
                 Action::StartAgent => self.start_agent(),
                 Action::CloseMedia => self.close_media().await,
                 Action::CloseAgent { reason } => self.close_agent(reason),
-                Action::HangUp { provider_call_id, .. } => self.hang_up(provider_call_id),
-                Action::FetchStatus { provider_call_id } => self.fetch_status(provider_call_id),
-                Action::FetchCost { provider_call_id } => self.fetch_cost(provider_call_id),
+                Action::HangUp { provider_call_id, .. } => self.hang_up(&provider_call_id),
+                Action::FetchStatus { provider_call_id } => self.fetch_status(&provider_call_id),
+                Action::FetchCost { provider_call_id } => self.fetch_cost(&provider_call_id),
                 Action::Record(recorded) => self.record(&recorded),
                 Action::Finish(outcome) => return Some(outcome),
             }
@@ -314,8 +314,8 @@ impl Session {
         self.last_words = None;
     }
 
-    fn hang_up(&self, id: ProviderCallId) {
-        let call = self.context.guest_call(Some(&id), self.attachment.as_ref());
+    fn hang_up(&self, id: &ProviderCallId) {
+        let call = self.context.guest_call(Some(id), self.attachment.as_ref());
         let context = self.context.clone();
         self.report(async move {
             match context.hang_up(call).await {
@@ -328,8 +328,8 @@ impl Session {
         });
     }
 
-    fn fetch_status(&self, id: ProviderCallId) {
-        let call = self.context.guest_call(Some(&id), self.attachment.as_ref());
+    fn fetch_status(&self, id: &ProviderCallId) {
+        let call = self.context.guest_call(Some(id), self.attachment.as_ref());
         let context = self.context.clone();
         self.report(async move {
             match context.fetch_status(call).await {
@@ -339,8 +339,8 @@ impl Session {
         });
     }
 
-    fn fetch_cost(&self, id: ProviderCallId) {
-        let call = self.context.guest_call(Some(&id), self.attachment.as_ref());
+    fn fetch_cost(&self, id: &ProviderCallId) {
+        let call = self.context.guest_call(Some(id), self.attachment.as_ref());
         let context = self.context.clone();
         self.report(async move {
             match context.fetch_cost(call).await {

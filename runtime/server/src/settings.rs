@@ -333,7 +333,9 @@ impl Settings {
         };
         match std::fs::read_to_string(&path) {
             Ok(text) => found.file = Some(SettingsFile::parse(path, &text)?),
-            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+            // Below a file there is no settings file either; what is wrong with the directory is told when it is used.
+            Err(error)
+                if named.is_none() && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(source) => return Err(SettingsError::Unreadable { path, source }),
         }
 

@@ -223,7 +223,11 @@ const UNREADABLE_CODE: &str = "config-unreadable";
 const UNREADABLE: &str =
     "The stored configuration has a shape that this version of the provider does not know; save it again.";
 
-#[expect(clippy::result_large_err, reason = "the generated traits return it unboxed")]
+// Pointers of 64 bits make it large; a component has those of 32.
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::result_large_err, reason = "the generated traits return it unboxed")
+)]
 fn operate<P: Provider, T>(
     config: &str,
     replies: Vec<Reply>,

@@ -74,9 +74,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 
     progress.set_message(format!("{} calls; this takes about twenty seconds …", carrier.name()));
     let call = exchange.place_inbound(InboundCall::new(CALLER, exchange.own_number(), caller()))?;
-    let report = match call.finished(CALL_TIMEOUT).await {
-        Ok(report) => report,
-        Err(_) => bail!("the call did not end in {} s; see with --log info what happened", CALL_TIMEOUT.as_secs()),
+    let Ok(report) = call.finished(CALL_TIMEOUT).await else {
+        bail!("the call did not end in {} s; see with --log info what happened", CALL_TIMEOUT.as_secs());
     };
     progress.set_message("waiting for the record to be closed …");
     let record = api.closed_call(CALL_TIMEOUT).await?;

@@ -315,8 +315,7 @@ impl MediaPath {
         if self.socket.is_none() {
             return played;
         }
-        loop {
-            let Some(stream) = &mut self.stream else { break };
+        while let Some(stream) = &mut self.stream {
             stream.tape.now_us = now_us;
             let present = stream.playout.position(now);
             let frame = match stream.playout.poll(now) {
