@@ -13,9 +13,15 @@ use crate::harness::{
 /// An agent that is interrupted, answers, and hangs up when a key is pressed.
 fn conversation() -> AgentScript {
     AgentScript::new()
-        .on(AgentWhen::Start, [tone(440.0, 4_000).into(), AgentDo::Mark("greeting".to_owned())])
+        .on(
+            AgentWhen::Start,
+            [tone(440.0, 4_000).into(), AgentDo::Mark("greeting".to_owned())],
+        )
         .once(AgentWhen::HeardWhileSpeaking(ms(200)), [AgentDo::Clear])
-        .once(AgentWhen::Quiet(ms(400)), [tone(600.0, 800).into(), AgentDo::Mark("reply".to_owned())])
+        .once(
+            AgentWhen::Quiet(ms(400)),
+            [tone(600.0, 800).into(), AgentDo::Mark("reply".to_owned())],
+        )
         .on(AgentWhen::Dtmf('5'), [AgentDo::HangUp])
 }
 
@@ -47,18 +53,36 @@ async fn converse(options: AgentOptions, rate_hz: u32) -> Conversation {
     installation.hung_up_at_carrier(&call).await;
     let report = finished(&call).await;
     let record = installation.closed_call().await;
-    Conversation { installation, report, agent, record }
+    Conversation {
+        installation,
+        report,
+        agent,
+        record,
+    }
 }
 
 impl Conversation {
     /// What must be true whatever the agent speaks.
     async fn check(&self) {
-        let Self { installation, report, agent, record } = self;
+        let Self {
+            installation,
+            report,
+            agent,
+            record,
+        } = self;
         let stream = stream(report);
         assert_eq!(report.notes(), Vec::<&str>::new());
-        assert_eq!((report.hang_up, report.status), (Some(HangUp::Rest), CallStatus::Completed));
+        assert_eq!(
+            (report.hang_up, report.status),
+            (Some(HangUp::Rest), CallStatus::Completed)
+        );
         assert_eq!(stream.unreadable, Vec::<String>::new());
-        assert_eq!((stream.end, stream.close_code), (Some(StreamEnd::ClosedByGateway), Some(1_000)));
+        // The socket is closed while the carrier is asked to hang up: either end may be the first.
+        let closed = matches!(
+            (stream.end, stream.close_code),
+            (Some(StreamEnd::ClosedByGateway), Some(1_000)) | (Some(StreamEnd::ClosedByCarrier), _)
+        );
+        assert!(closed, "{:?} {:?}", stream.end, stream.close_code);
 
         // The caller's tone reached the agent, and the agent's first words the caller.
         assert!((frequency(&agent.audio, agent.rate_hz) - 1_000.0).abs() < 20.0);
@@ -86,13 +110,29 @@ impl Conversation {
         assert_eq!(record["provider_call_id"], report.call_id);
         let kinds = installation.kinds(record).await;
         // The shape of media streams has no word for hanging up: its agents close.
-        let left = if agent.protocol == AgentProtocol::Strowger { "agent_hung_up" } else { "agent_closed" };
-        let order = ["media_connected", "agent_connected", "barged_in", "dtmf", left, "hang_up_done"];
+        let left = if agent.protocol == AgentProtocol::Strowger {
+            "agent_hung_up"
+        } else {
+            "agent_closed"
+        };
+        let order = [
+            "media_connected",
+            "agent_connected",
+            "barged_in",
+            "dtmf",
+            left,
+            "hang_up_done",
+        ];
         in_order(&kinds, &order);
         in_order(&kinds, &["webhook_answered", "media_started", "status"]);
-        // The carrier works prices out after the call: the first question comes too early, and the record says so.
-        let asked = kinds.iter().any(|kind| kind == "cost_unavailable");
-        assert!(asked || record["cost"]["currency"] == "USD", "{kinds:?} {record}");
+        // The carrier works prices out after the call: the first question may come too early, and is asked again.
+        let exchange = installation.gateway.exchange();
+        exchange
+            .rate_calls(0, exchange.clock().unix_ms() + 61_000)
+            .await
+            .unwrap();
+        let rated = installation.closed_call().await;
+        assert_eq!(rated["cost"]["currency"], "USD", "{rated}");
 
         let (left, right) = installation.recording(record).await;
         // The end of the call is the gateway's: what the carrier said after it is not there.
@@ -100,7 +140,10 @@ impl Conversation {
         lag_of(&left, &stream.sent_samples, spoken + 1);
         assert!(!sounds(&right).is_empty());
 
-        let picture = installation.api.get(&format!("/calls/{}/timeline.svg", record["id"].as_str().unwrap())).await;
+        let picture = installation
+            .api
+            .get(&format!("/calls/{}/timeline.svg", record["id"].as_str().unwrap()))
+            .await;
         assert_eq!(picture.content_type, "image/svg+xml");
         well_formed(&picture.text());
     }
@@ -147,11 +190,16 @@ async fn a_native_agent_at_16_khz_has_a_conversation() {
     let conversation = converse(options, 16_000).await;
     conversation.check().await;
     assert_eq!(conversation.agent.rate_hz, 16_000);
-    let [cleared] = conversation.agent.cleared.as_slice() else { panic!("{:?}", conversation.agent) };
+    let [cleared] = conversation.agent.cleared.as_slice() else {
+        panic!("{:?}", conversation.agent)
+    };
     assert_eq!(cleared.marks, ["greeting"]);
     // The gateway knows what was heard only by its clock; the carrier knows.
     let (told, played) = (cleared.heard_ms.unwrap(), conversation.played_at_clear_ms());
-    assert!(told.abs_diff(played) < 250, "the agent was told {told} ms, the caller heard {played} ms");
+    assert!(
+        told.abs_diff(played) < 250,
+        "the agent was told {told} ms, the caller heard {played} ms"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,18 +211,28 @@ async fn a_native_agent_at_24_khz_has_a_conversation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_media_streams_agent_has_a_conversation() {
-    let options = AgentOptions::new(AgentProtocol::MediaStreams, conversation()).pace(Pace::AtOnce { message: ms(100) });
+    let options =
+        AgentOptions::new(AgentProtocol::MediaStreams, conversation()).pace(Pace::AtOnce { message: ms(100) });
     let conversation = converse(options, 8_000).await;
     conversation.check().await;
     // The shape's way to tell that a mark will not be reached any more is to send it back.
-    assert!(conversation.agent.marks.iter().any(|mark| mark.name == "greeting"), "{:?}", conversation.agent.marks);
+    assert!(
+        conversation.agent.marks.iter().any(|mark| mark.name == "greeting"),
+        "{:?}",
+        conversation.agent.marks
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_frame_is_in_its_place_in_the_recording() {
     let script = AgentScript::new().on(AgentWhen::Start, [tone(700.0, 1_000).into()]);
     let installation = Scenario::native(16_000, script).recorded().start().await;
-    let caller = CallerScript::new().speak(tone(300.0, 500)).silence(ms(300)).speak(tone(900.0, 700)).silence(ms(500)).hang_up();
+    let caller = CallerScript::new()
+        .speak(tone(300.0, 500))
+        .silence(ms(300))
+        .speak(tone(900.0, 700))
+        .silence(ms(500))
+        .hang_up();
     let call = installation.call_in(caller);
     let report = finished(&call).await;
     let record = installation.closed_call().await;
@@ -201,7 +259,11 @@ async fn what_the_caller_says_comes_back_from_an_echo() {
     let record = installation.closed_call().await;
     assert_eq!(record["outcome"]["reason"], "caller_hung_up");
     assert_eq!(record["has_recording"], false);
-    installation.api.get(&format!("/calls/{}/recording", record["id"].as_str().unwrap())).await.refused(404);
+    installation
+        .api
+        .get(&format!("/calls/{}/recording", record["id"].as_str().unwrap()))
+        .await
+        .refused(404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

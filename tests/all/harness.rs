@@ -38,7 +38,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// What speaks at the gateway's other end.
 #[derive(Debug)]
 enum Voice {
-    Simulated { options: AgentOptions, rate_hz: u32 },
+    Simulated {
+        options: AgentOptions,
+        rate_hz: u32,
+    },
     /// Configured, but not simulated here: built in, or not there at all.
     Configured(Value),
 }
@@ -120,7 +123,7 @@ impl Scenario {
         self
     }
 
-    pub(crate) fn setting(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn setting(mut self, name: &'static str, value: &impl ToString) -> Self {
         self.flags.push((name, value.to_string()));
         self
     }
@@ -138,7 +141,9 @@ impl Scenario {
 
     pub(crate) async fn start(self) -> Installation {
         let data = tempfile::tempdir().unwrap();
-        self.start_in(data).await.unwrap_or_else(|error| panic!("the gateway does not start: {error}"))
+        self.start_in(data)
+            .await
+            .unwrap_or_else(|error| panic!("the gateway does not start: {error}"))
     }
 
     /// Starts with a data directory that may have been used before.
@@ -149,13 +154,23 @@ impl Scenario {
         copy_files(&data.path().join("cache"), &shared_folder().join("cache")).unwrap();
         if self.providers == providers() {
             let skipped = &gateway.skipped;
-            assert!(skipped.is_empty(), "build the components again, with `./just providers`: {skipped:#?}");
+            assert!(
+                skipped.is_empty(),
+                "build the components again, with `./just providers`: {skipped:#?}"
+            );
         }
         let base = format!("http://{}", gateway.address());
         carrier.set_gateway(GatewayAddress::at(&base).unwrap()).unwrap();
         let api = Api::new(&gateway, "First").await;
-        let mut installation =
-            Installation { scenario: self, carrier, agent: None, gateway, api, ids: Ids::default(), data };
+        let mut installation = Installation {
+            scenario: self,
+            carrier,
+            agent: None,
+            gateway,
+            api,
+            ids: Ids::default(),
+            data,
+        };
         installation.set_up().await;
         Ok(installation)
     }
@@ -174,7 +189,10 @@ impl Scenario {
             .set("shutdown_grace_s", Some(1))
             .set_all("providers", [self.providers.display()])
             .set_all("allow_networks", ["127.0.0.0/8"])
-            .set_all("egress_routes", [format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr())]);
+            .set_all(
+                "egress_routes",
+                [format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr())],
+            );
         for (name, value) in &self.flags {
             flags = flags.set(name, Some(value));
         }
@@ -187,7 +205,11 @@ pub(crate) fn providers() -> PathBuf {
     let folder = std::env::var_os("STROWGER_PROVIDERS")
         .map_or_else(|| strowger_tests::root().join("target/providers"), PathBuf::from);
     let built = folder.join("twilio.wasm");
-    assert!(built.exists(), "{} is missing: build the components with `./just providers`", built.display());
+    assert!(
+        built.exists(),
+        "{} is missing: build the components with `./just providers`",
+        built.display()
+    );
     folder
 }
 
@@ -206,7 +228,11 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
         let path = entry?.path();
         let copy = to.join(path.file_name().unwrap_or_default());
         if path.extension().is_some_and(|extension| extension == "cwasm") && !copy.exists() {
-            let draft = to.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            let draft = to.join(format!(
+                "{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ));
             std::fs::copy(&path, &draft)?;
             std::fs::rename(&draft, &copy)?;
         }
@@ -251,17 +277,20 @@ impl Installation {
         };
         agent["name"] = json!("An agent");
         agent["record"] = json!(self.scenario.record);
-        self.ids.agent = created(self.api.post("/agents", agent).await);
+        self.ids.agent = created(&self.api.post("/agents", agent).await);
         let configuration = self.configuration("The carrier");
-        self.ids.configuration = created(self.api.post("/organizations/telephony-configs", configuration).await);
+        self.ids.configuration = created(&self.api.post("/organizations/telephony-configs", configuration).await);
         if self.scenario.number {
             let number = json!({
                 "address": self.carrier.own_number(),
                 "inbound_agent_id": self.ids.agent,
                 "is_default_caller_id": true,
             });
-            let path = format!("/organizations/telephony-configs/{}/phone-numbers", self.ids.configuration);
-            self.ids.number = created(self.api.post(&path, number).await);
+            let path = format!(
+                "/organizations/telephony-configs/{}/phone-numbers",
+                self.ids.configuration
+            );
+            self.ids.number = created(&self.api.post(&path, number).await);
         }
     }
 
@@ -301,7 +330,12 @@ impl Installation {
 
     /// The agent's next conversation.
     pub(crate) async fn conversation(&self) -> AgentSession {
-        self.agent.as_ref().expect("a simulated agent").next_session(DEADLINE).await.unwrap()
+        self.agent
+            .as_ref()
+            .expect("a simulated agent")
+            .next_session(DEADLINE)
+            .await
+            .unwrap()
     }
 
     /// The agent's only conversation, when it is over.
@@ -348,7 +382,11 @@ impl Installation {
     }
 
     pub(crate) async fn kinds(&self, call: &Value) -> Vec<String> {
-        self.events(call).await.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect()
+        self.events(call)
+            .await
+            .iter()
+            .map(|event| event["kind"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Waits until the gateway has asked the carrier to end the call.
@@ -374,7 +412,10 @@ impl Installation {
         let reply = self.api.get(&path).await;
         assert_eq!(reply.status, 200, "{reply:?}");
         let mut wav = hound::WavReader::new(std::io::Cursor::new(reply.body)).unwrap();
-        assert_eq!((wav.spec().channels, wav.spec().sample_rate, wav.spec().bits_per_sample), (2, 8_000, 16));
+        assert_eq!(
+            (wav.spec().channels, wav.spec().sample_rate, wav.spec().bits_per_sample),
+            (2, 8_000, 16)
+        );
         let samples: Vec<i16> = wav.samples().collect::<Result<_, _>>().unwrap();
         samples.chunks_exact(2).map(|pair| (pair[0], pair[1])).unzip()
     }
@@ -382,9 +423,12 @@ impl Installation {
     /// Sends a webhook as the carrier would, signed with `token`.
     pub(crate) async fn webhook(&self, path: &str, token: &str, parameters: &[(&str, &str)]) -> Reply {
         let url = format!("{}{path}", self.base());
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
         let signature = signature(token, &url, parameters);
-        self.post_raw(path, &[("x-twilio-signature", &signature)], body.into_bytes()).await
+        self.post_raw(path, &[("x-twilio-signature", &signature)], body.into_bytes())
+            .await
     }
 
     /// Sends a form whose bytes are what they are.
@@ -408,23 +452,64 @@ impl Installation {
 
     /// Stops the gateway and starts it again; how many calls had to be ended.
     pub(crate) async fn restart(self) -> (usize, Self) {
-        let Self { scenario, carrier, agent, gateway, api, ids, data } = self;
+        let Self {
+            scenario,
+            carrier,
+            agent,
+            gateway,
+            api,
+            ids,
+            data,
+        } = self;
         let ended = gateway.stop().await;
-        let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap()).await.unwrap();
+        let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap())
+            .await
+            .unwrap();
         let api = api.at(&gateway);
-        (ended, Self { scenario, carrier, agent, gateway, api, ids, data })
+        (
+            ended,
+            Self {
+                scenario,
+                carrier,
+                agent,
+                gateway,
+                api,
+                ids,
+                data,
+            },
+        )
     }
 
     /// The carrier and the gateway vanish, and another gateway starts with what they left; for a runtime that is gone.
     pub(crate) async fn resurrect(self) -> Self {
-        let Self { scenario, carrier, gateway, api, ids, data, .. } = self;
+        let Self {
+            scenario,
+            carrier,
+            gateway,
+            api,
+            ids,
+            data,
+            ..
+        } = self;
         drop((carrier, gateway));
         let carrier = strowger_simulator::by_name("twilio").expect("there is a simulated carrier");
         let carrier = RunningCarrier::start(carrier, Options::default()).await.unwrap();
-        let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap()).await.unwrap();
-        carrier.set_gateway(GatewayAddress::at(&format!("http://{}", gateway.address())).unwrap()).unwrap();
+        let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap())
+            .await
+            .unwrap();
+        carrier
+            .set_gateway(GatewayAddress::at(&format!("http://{}", gateway.address())).unwrap())
+            .unwrap();
         let api = api.at(&gateway);
-        Self { scenario, carrier, agent: None, gateway, api, ids, data }
+        Self {
+            scenario,
+            carrier,
+            agent: None,
+            gateway,
+            api,
+            ids,
+            data,
+        }
     }
 }
 
@@ -441,9 +526,15 @@ impl Api {
     pub(crate) async fn new(gateway: &Gateway, organization: &str) -> Self {
         let store = gateway.exchange().store();
         let now = gateway.exchange().clock().unix_ms();
-        let organization = store.create_organization(&OrganizationId::generate(), organization, now).await.unwrap();
+        let organization = store
+            .create_organization(&OrganizationId::generate(), organization, now)
+            .await
+            .unwrap();
         let key = ApiKey::generate().unwrap();
-        store.create_api_key(&organization.id, &ApiKeyId::generate(), "tests", &key, now).await.unwrap();
+        store
+            .create_api_key(&organization.id, &ApiKeyId::generate(), "tests", &key, now)
+            .await
+            .unwrap();
         Self {
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             base: format!("http://{}/api/v1", gateway.address()),
@@ -453,7 +544,11 @@ impl Api {
 
     fn at(self, gateway: &Gateway) -> Self {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { client, base: format!("http://{}/api/v1", gateway.address()), ..self }
+        Self {
+            client,
+            base: format!("http://{}/api/v1", gateway.address()),
+            ..self
+        }
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -461,9 +556,14 @@ impl Api {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
-        let mut request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(self.key.expose());
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(self.key.expose());
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
         }
         Reply::of(request.send().await.unwrap()).await
     }
@@ -487,7 +587,10 @@ pub(crate) struct Reply {
 
 impl Reply {
     async fn of(response: reqwest::Response) -> Self {
-        let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned());
+        let content_type = response
+            .headers()
+            .get("content-type")
+            .map(|value| value.to_str().unwrap().to_owned());
         Self {
             status: response.status().as_u16(),
             content_type: content_type.unwrap_or_default(),
@@ -519,7 +622,7 @@ impl Reply {
 }
 
 #[track_caller]
-pub(crate) fn created(reply: Reply) -> String {
+pub(crate) fn created(reply: &Reply) -> String {
     let value = reply.ok();
     if let Some(sync) = value.get("provider_sync").filter(|sync| !sync.is_null()) {
         assert_eq!(sync["ok"], true, "the carrier was not told: {value}");
@@ -551,11 +654,15 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
             }
         }
     };
-    tokio::time::timeout(DEADLINE, found).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    tokio::time::timeout(DEADLINE, found)
+        .await
+        .unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 pub(crate) async fn finished(call: &CallHandle) -> CallReport {
-    call.finished(DEADLINE).await.unwrap_or_else(|_| panic!("the call goes on: {:#?}", call.report()))
+    call.finished(DEADLINE)
+        .await
+        .unwrap_or_else(|_| panic!("the call goes on: {:#?}", call.report()))
 }
 
 /// The stream of a call that had one.
@@ -573,19 +680,36 @@ pub(crate) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The main frequency of the loud part of some audio, by its zero crossings.
+/// The main frequency of some audio, by its zero crossings. Silence does not count, nor do the holes that a slow machine
+/// leaves in speech.
 #[track_caller]
 pub(crate) fn frequency(samples: &[i16], rate_hz: u32) -> f64 {
-    let loud: Vec<i16> = samples.iter().copied().skip_while(|sample| sample.abs() < 1_000).collect();
-    let last = loud.iter().rposition(|sample| sample.abs() >= 1_000).expect("nothing was heard");
-    let crossings = loud[..=last].windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();
-    let seconds = loud[..=last].len() as f64 / f64::from(rate_hz);
-    crossings as f64 / 2.0 / seconds
+    // A tone may pass through nothing, but does not stay there.
+    let runs = samples.chunk_by(|one, next| (*one == 0) == (*next == 0));
+    let sound: Vec<i16> = runs
+        .filter(|run| run[0] != 0 || run.len() < 8)
+        .flatten()
+        .copied()
+        .collect();
+    let first = sound
+        .iter()
+        .position(|sample| sample.abs() >= 1_000)
+        .expect("nothing was heard");
+    let last = sound
+        .iter()
+        .rposition(|sample| sample.abs() >= 1_000)
+        .expect("nothing was heard");
+    let loud = &sound[first..=last];
+    let crossings = loud.windows(2).filter(|pair| (pair[0] < 0) != (pair[1] < 0)).count();
+    crossings as f64 / 2.0 / (loud.len() as f64 / f64::from(rate_hz))
 }
 
 /// What mu-law makes of linear samples.
 pub(crate) fn quantised(samples: &[i16]) -> Vec<i16> {
-    samples.iter().map(|&sample| decode_mulaw(encode_mulaw(sample))).collect()
+    samples
+        .iter()
+        .map(|&sample| decode_mulaw(encode_mulaw(sample)))
+        .collect()
 }
 
 /// Where a recording has what was sent: how many samples later. Every sample that was sent must be in its place, up to where
@@ -594,11 +718,20 @@ pub(crate) fn quantised(samples: &[i16]) -> Vec<i16> {
 pub(crate) fn lag_of(recorded: &[i16], sent: &[i16], at_least: usize) -> usize {
     let sent = quantised(sent);
     let first = |samples: &[i16]| samples.iter().position(|&sample| sample != 0).expect("only silence");
-    let lag = first(recorded).checked_sub(first(&sent)).expect("the recording is earlier than what it records");
+    let lag = first(recorded)
+        .checked_sub(first(&sent))
+        .expect("the recording is earlier than what it records");
     let common = sent.len().min(recorded.len() - lag);
-    assert!(common >= at_least, "{common} of {} samples are in the recording", sent.len());
+    assert!(
+        common >= at_least,
+        "{common} of {} samples are in the recording",
+        sent.len()
+    );
     let wrong = (0..common).find(|&at| recorded[lag + at] != sent[at]);
-    assert_eq!(wrong, None, "the first sample out of place, of {common}, with a lag of {lag}");
+    assert_eq!(
+        wrong, None,
+        "the first sample out of place, of {common}, with a lag of {lag}"
+    );
     lag
 }
 
@@ -612,6 +745,9 @@ pub(crate) fn sounds(samples: &[i16]) -> Vec<i16> {
 pub(crate) fn in_order(happened: &[String], wanted: &[&str]) {
     let mut rest = happened.iter();
     for wanted in wanted {
-        assert!(rest.any(|kind| kind == wanted), "{wanted} is not there, or too early: {happened:?}");
+        assert!(
+            rest.any(|kind| kind == wanted),
+            "{wanted} is not there, or too early: {happened:?}"
+        );
     }
 }

@@ -1,16 +1,16 @@
 //! The black-box suite.
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
-mod components;
-mod hostile;
-mod harness;
-mod conversation;
-mod webhooks;
-mod oracles;
 mod agents;
-mod outbound;
-mod media;
-mod isolation;
-mod operations;
-mod secrets;
 mod cli;
+mod components;
+mod conversation;
+mod harness;
+mod hostile;
+mod isolation;
+mod media;
+mod operations;
+mod oracles;
+mod outbound;
+mod secrets;
+mod webhooks;

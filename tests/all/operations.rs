@@ -15,7 +15,9 @@ use crate::harness::{DEADLINE, Installation, Scenario, eventually, finished, ms,
 
 /// The error of a gateway that must not start, as an operator reads it.
 async fn does_not_start(scenario: &Scenario, data: &Path) -> String {
-    let carrier = RunningCarrier::start(strowger_simulator::by_name("twilio").unwrap(), Options::default()).await.unwrap();
+    let carrier = RunningCarrier::start(strowger_simulator::by_name("twilio").unwrap(), Options::default())
+        .await
+        .unwrap();
     let started = async { Gateway::start(scenario.settings(data, &carrier)?).await };
     let error: StartError = started.await.expect_err("it starts");
     error.to_string()
@@ -28,7 +30,12 @@ fn talks() -> CallerScript {
 /// A call in which the agent hears the caller.
 async fn live(installation: &Installation) -> strowger_simulator::CallHandle {
     let call = installation.call_in(talks());
-    installation.conversation().await.wait_until(DEADLINE, |agent| agent.heard_duration() > ms(200)).await.unwrap();
+    installation
+        .conversation()
+        .await
+        .wait_until(DEADLINE, |agent| agent.heard_duration() > ms(200))
+        .await
+        .unwrap();
     call
 }
 
@@ -38,8 +45,11 @@ async fn a_port_that_is_taken_is_told_before_anything_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let address = taken.local_addr().unwrap();
-    let told = does_not_start(&Scenario::echo().setting("listen", address), &data).await;
-    assert!(told.contains(&address.to_string()) && told.contains("--listen"), "{told}");
+    let told = does_not_start(&Scenario::echo().setting("listen", &address), &data).await;
+    assert!(
+        told.contains(&address.to_string()) && told.contains("--listen"),
+        "{told}"
+    );
     assert!(!data.exists());
 }
 
@@ -50,7 +60,10 @@ async fn a_data_directory_that_cannot_be_written_is_told() {
     std::fs::write(&file, "not a directory").unwrap();
     // Below a file nobody can write, not even root.
     let told = does_not_start(&Scenario::echo(), &file.join("data")).await;
-    assert!(told.contains("cannot write to the data directory") && told.contains("--data-dir"), "{told}");
+    assert!(
+        told.contains("cannot write to the data directory") && told.contains("--data-dir"),
+        "{told}"
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a directory");
 }
 
@@ -65,7 +78,9 @@ async fn a_database_that_is_locked_is_told_and_nothing_is_left_half_done() {
     let second = Scenario::echo();
     let (created, placed, call, start) = tokio::join!(
         installation.api.post("/agents", agent),
-        installation.api.post("/telephony/initiate-call", installation.outbound()),
+        installation
+            .api
+            .post("/telephony/initiate-call", installation.outbound()),
         async { finished(&installation.call_in(talks())).await },
         does_not_start(&second, installation.data.path()),
     );
@@ -75,14 +90,27 @@ async fn a_database_that_is_locked_is_told_and_nothing_is_left_half_done() {
     }
     assert!(start.contains("the database is locked by another process"), "{start}");
     // Whoever calls is told, in the carrier's own way, that it does not work right now.
-    assert!(call.webhooks[0].response.contains("<Say>"), "{}", call.webhooks[0].response);
+    assert!(
+        call.webhooks[0].response.contains("<Say>"),
+        "{}",
+        call.webhooks[0].response
+    );
     assert!(call.streams.is_empty());
 
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     assert_eq!(installation.calls().await, Vec::<Value>::new());
-    assert_eq!(installation.api.get("/agents").await.ok()["agents"].as_array().unwrap().len(), 1);
-    assert_eq!((installation.placed(), installation.gateway.exchange().live_calls()), (0, 0));
+    assert_eq!(
+        installation.api.get("/agents").await.ok()["agents"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        (installation.placed(), installation.gateway.exchange().live_calls()),
+        (0, 0)
+    );
     // And everything works again.
     let call = live(&installation).await;
     call.hang_up();
@@ -92,7 +120,12 @@ async fn a_database_that_is_locked_is_told_and_nothing_is_left_half_done() {
 
 #[test]
 fn a_call_that_a_crash_left_open_is_closed_at_the_next_start() {
-    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let first = runtime();
     let (installation, id) = first.block_on(async {
         let installation = Scenario::native(16_000, AgentScript::new()).start().await;
@@ -114,7 +147,10 @@ fn a_call_that_a_crash_left_open_is_closed_at_the_next_start() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_stops_lets_calls_finish_and_takes_no_new_ones() {
-    let installation = Scenario::native(16_000, AgentScript::new()).setting("shutdown_grace_s", 60).start().await;
+    let installation = Scenario::native(16_000, AgentScript::new())
+        .setting("shutdown_grace_s", &60)
+        .start()
+        .await;
     let calls = [live(&installation).await, live(&installation).await];
     let (api, outbound) = (installation.api.clone(), installation.outbound());
     let meanwhile = async {
@@ -130,7 +166,11 @@ async fn a_gateway_that_stops_lets_calls_finish_and_takes_no_new_ones() {
     let ((ended, installation), ()) = tokio::join!(installation.restart(), meanwhile);
     assert_eq!(ended, 0);
     let calls = installation.calls().await;
-    assert_eq!(calls.iter().filter(|call| call["direction"] == "inbound").count(), 2, "{calls:#?}");
+    assert_eq!(
+        calls.iter().filter(|call| call["direction"] == "inbound").count(),
+        2,
+        "{calls:#?}"
+    );
     for call in calls.iter().filter(|call| call["direction"] == "inbound") {
         assert_eq!(call["outcome"]["reason"], "caller_hung_up", "{call}");
     }
@@ -138,7 +178,10 @@ async fn a_gateway_that_stops_lets_calls_finish_and_takes_no_new_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_outlast_the_grace_period_are_ended() {
-    let installation = Scenario::native(16_000, AgentScript::new()).setting("shutdown_grace_s", 1).start().await;
+    let installation = Scenario::native(16_000, AgentScript::new())
+        .setting("shutdown_grace_s", &1)
+        .start()
+        .await;
     let call = live(&installation).await;
     let (ended, installation) = installation.restart().await;
     assert_eq!(ended, 1);
@@ -150,22 +193,40 @@ async fn calls_that_outlast_the_grace_period_are_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_too_many_is_refused_politely() {
-    let installation = Scenario::native(16_000, AgentScript::new()).setting("calls_max", 1).start().await;
+    let installation = Scenario::native(16_000, AgentScript::new())
+        .setting("calls_max", &1)
+        .start()
+        .await;
     let first = live(&installation).await;
     let second = finished(&installation.call_in(talks())).await;
     assert_eq!(second.status, CallStatus::Busy, "{second:#?}");
     assert!(second.webhooks[0].response.contains("<Reject reason=\"busy\"/>"));
-    let reply = installation.api.post("/telephony/initiate-call", installation.outbound()).await;
+    let reply = installation
+        .api
+        .post("/telephony/initiate-call", installation.outbound())
+        .await;
     assert_eq!(reply.refused(429), "at_capacity");
     assert_eq!((installation.placed(), installation.calls().await.len()), (0, 1));
     // A repetition of the webhook of the call that is live is not one more call.
     first.hang_up();
     finished(&first).await;
-    eventually("the call is over", async || (installation.gateway.exchange().live_calls() == 0).then_some(())).await;
-    let misbehaviour = Misbehaviour { webhook_copies: 2, ..Misbehaviour::default() };
+    eventually("the call is over", async || {
+        (installation.gateway.exchange().live_calls() == 0).then_some(())
+    })
+    .await;
+    let misbehaviour = Misbehaviour {
+        webhook_copies: 2,
+        ..Misbehaviour::default()
+    };
     let third = installation.call_in_badly(CallerScript::new().speak(tone(500.0, 200)).hang_up(), misbehaviour);
     let third = finished(&third).await;
-    assert!(third.webhooks.iter().filter(|webhook| webhook.kind == "incoming").all(|webhook| webhook.response.contains("<Stream")));
+    assert!(
+        third
+            .webhooks
+            .iter()
+            .filter(|webhook| webhook.kind == "incoming")
+            .all(|webhook| webhook.response.contains("<Stream"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,7 +250,11 @@ async fn the_same_provider_twice_is_the_same_provider() {
     let component = std::fs::read(providers().join("twilio.wasm")).unwrap();
     let folder = folder(&[("a.wasm", &component), ("b.wasm", &component)]);
     let installation = Scenario::echo().providers(folder.path()).start().await;
-    assert!(installation.gateway.skipped.is_empty(), "{:?}", installation.gateway.skipped);
+    assert!(
+        installation.gateway.skipped.is_empty(),
+        "{:?}",
+        installation.gateway.skipped
+    );
     assert_eq!(installation.gateway.exchange().registry().providers().len(), 1);
 }
 
@@ -199,18 +264,29 @@ async fn what_is_no_provider_or_has_a_name_that_is_taken_is_passed_over() {
     // The same with a custom section more: another artefact with the same name.
     let other = [&component[..], b"\0\x06\x05other"].concat();
     let truncated = &component[..component.len() / 2];
-    let folder =
-        folder(&[("a.wasm", &component), ("b.wasm", &other), ("c.wasm", truncated), ("d.wasm", b"not wasm"), ("e.txt", b"-")]);
+    let folder = folder(&[
+        ("a.wasm", &component),
+        ("b.wasm", &other),
+        ("c.wasm", truncated),
+        ("d.wasm", b"not wasm"),
+        ("e.txt", b"-"),
+    ]);
     let installation = Scenario::echo().providers(folder.path()).start().await;
-    let [RegisterError::NameTaken { name, live, offered }, RegisterError::Load { file: c, .. }, RegisterError::Load { file: d, .. }] =
-        installation.gateway.skipped.as_slice()
+    let [
+        RegisterError::NameTaken { name, live, offered },
+        RegisterError::Load { file: c, .. },
+        RegisterError::Load { file: d, .. },
+    ] = installation.gateway.skipped.as_slice()
     else {
         panic!("{:?}", installation.gateway.skipped);
     };
     assert_eq!((name.as_str(), live == offered), ("twilio", false));
     assert!(c.ends_with("c.wasm") && d.ends_with("d.wasm"));
     let told = installation.gateway.skipped[0].to_string();
-    assert!(told.contains(live) && told.contains("Remove one of the two files"), "{told}");
+    assert!(
+        told.contains(live) && told.contains("Remove one of the two files"),
+        "{told}"
+    );
     // The one that was first does its work.
     let call = installation.call_in(CallerScript::new().speak(tone(500.0, 200)).hang_up());
     finished(&call).await;

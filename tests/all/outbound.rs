@@ -12,16 +12,28 @@ fn greeting() -> AgentScript {
 }
 
 fn answers(script: CallerScript, answered_by: &str) -> Callee {
-    Callee::Answers { after: ms(50), script: script.patience(DEADLINE), answered_by: answered_by.to_owned() }
+    Callee::Answers {
+        after: ms(50),
+        script: script.patience(DEADLINE),
+        answered_by: answered_by.to_owned(),
+    }
 }
 
 /// Hears the agent, says something and hangs up.
 fn short() -> CallerScript {
-    CallerScript::new().wait_heard(ms(300), DEADLINE).speak(tone(900.0, 400)).silence(ms(200)).hang_up()
+    CallerScript::new()
+        .wait_heard(ms(300), DEADLINE)
+        .speak(tone(900.0, 400))
+        .silence(ms(200))
+        .hang_up()
 }
 
 async fn initiate(installation: &Installation) -> Value {
-    let reply = installation.api.post("/telephony/initiate-call", installation.outbound()).await.ok();
+    let reply = installation
+        .api
+        .post("/telephony/initiate-call", installation.outbound())
+        .await
+        .ok();
     reply["call"].clone()
 }
 
@@ -37,13 +49,19 @@ async fn a_call_is_placed_answered_and_ended_by_the_callee() {
     let start = agent.start.as_ref().unwrap().to_string();
     assert!(start.contains("outbound"), "{start}");
     let report = finished(&call).await;
-    assert_eq!((report.from.as_str(), report.to.as_str()), (installation.carrier.own_number(), CALLEE));
+    assert_eq!(
+        (report.from.as_str(), report.to.as_str()),
+        (installation.carrier.own_number(), CALLEE)
+    );
     assert_eq!(report.notes(), Vec::<&str>::new());
     let heard = stream(&report).heard();
     assert!((frequency(&heard, 8_000) - 440.0).abs() < 20.0);
 
     let record = installation.closed_call().await;
-    assert_eq!((&record["id"], &record["direction"]), (&placed["id"], &json!("outbound")));
+    assert_eq!(
+        (&record["id"], &record["direction"]),
+        (&placed["id"], &json!("outbound"))
+    );
     assert_eq!(record["outcome"]["status"], "completed");
     assert_eq!(record["outcome"]["reason"], "callee_hung_up");
     assert_eq!(record["answered_by"], Value::Null);
@@ -64,7 +82,13 @@ async fn unanswered(callee: Callee, status: &str, reason: &str) {
     assert_eq!(record["outcome"]["status"], status, "{record}");
     assert_eq!(record["outcome"]["reason"], reason, "{record}");
     assert_eq!(record["answered_at"], Value::Null);
-    assert_eq!((installation.conversations(), installation.gateway.exchange().live_calls()), (0, 0));
+    assert_eq!(
+        (
+            installation.conversations(),
+            installation.gateway.exchange().live_calls()
+        ),
+        (0, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,16 +108,24 @@ async fn a_number_that_does_not_exist_ends_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_record_tells_that_a_machine_answered() {
-    for (mode, said) in [("human-or-machine", "machine_start"), ("end-of-greeting", "machine_end_beep")] {
-        let installation =
-            Scenario::native(16_000, greeting()).credentials(json!({ "amd_enabled": true })).start().await;
+    for (mode, said) in [
+        ("human-or-machine", "machine_start"),
+        ("end-of-greeting", "machine_end_beep"),
+    ] {
+        let installation = Scenario::native(16_000, greeting())
+            .credentials(json!({ "amd_enabled": true }))
+            .start()
+            .await;
         installation.carrier.set_callee(CALLEE, answers(short(), said));
         let mut request = installation.outbound();
         request["detect_machine"] = json!(mode);
         installation.api.post("/telephony/initiate-call", request).await.ok();
         finished(&installation.carrier.next_outbound(DEADLINE).await.unwrap()).await;
         let record = installation.closed_call().await;
-        let told = record["answered_by"].as_str().unwrap_or_else(|| panic!("{record}")).replace('-', "_");
+        let told = record["answered_by"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{record}"))
+            .replace('-', "_");
         assert_eq!(told, said);
         assert!(installation.kinds(&record).await.contains(&"answered_by".to_owned()));
     }
@@ -103,9 +135,15 @@ async fn the_record_tells_that_a_machine_answered() {
 async fn a_carrier_that_refuses_leaves_a_failed_record_and_no_call() {
     for (status, answer) in [(500, 502), (401, 400), (429, 429)] {
         let installation = Scenario::native(16_000, greeting()).start().await;
-        let refuses = Misbehaviour { rest_error: Some(status), ..Misbehaviour::default() };
+        let refuses = Misbehaviour {
+            rest_error: Some(status),
+            ..Misbehaviour::default()
+        };
         installation.carrier.set_misbehaviour(refuses);
-        let reply = installation.api.post("/telephony/initiate-call", installation.outbound()).await;
+        let reply = installation
+            .api
+            .post("/telephony/initiate-call", installation.outbound())
+            .await;
         assert_eq!(reply.status, answer, "{status}: {}", reply.text());
         assert!(!reply.json()["error"]["message"].as_str().unwrap().is_empty());
         let record = installation.closed_call().await;
@@ -118,13 +156,27 @@ async fn a_carrier_that_refuses_leaves_a_failed_record_and_no_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statuses_out_of_order_and_repeated_tell_the_same_story() {
-    let misbehaviour = Misbehaviour { statuses_reversed: true, status_copies: 2, ..Misbehaviour::default() };
-    let installation = Scenario::native(16_000, greeting()).carrier_misbehaves(misbehaviour).start().await;
+    let misbehaviour = Misbehaviour {
+        statuses_reversed: true,
+        status_copies: 2,
+        ..Misbehaviour::default()
+    };
+    let installation = Scenario::native(16_000, greeting())
+        .carrier_misbehaves(misbehaviour)
+        .start()
+        .await;
     installation.carrier.set_callee(CALLEE, answers(short(), "human"));
     initiate(&installation).await;
     let report = finished(&installation.carrier.next_outbound(DEADLINE).await.unwrap()).await;
-    let told: Vec<_> = report.webhooks.iter().filter(|webhook| webhook.kind.starts_with("status")).collect();
-    assert!(told.len() >= 6 && told.iter().all(|webhook| webhook.status == Some(204)), "{told:#?}");
+    let told: Vec<_> = report
+        .webhooks
+        .iter()
+        .filter(|webhook| webhook.kind.starts_with("status"))
+        .collect();
+    assert!(
+        told.len() >= 6 && told.iter().all(|webhook| webhook.status == Some(204)),
+        "{told:#?}"
+    );
     let record = installation.closed_call().await;
     assert_eq!(record["outcome"]["status"], "completed", "{record}");
     assert_eq!(record["outcome"]["reason"], "callee_hung_up", "{record}");
@@ -145,13 +197,26 @@ async fn statuses_out_of_order_and_repeated_tell_the_same_story() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_of_the_answer_that_is_repeated_opens_one_conversation() {
-    let misbehaviour = Misbehaviour { webhook_copies: 3, ..Misbehaviour::default() };
-    let installation = Scenario::native(16_000, greeting()).carrier_misbehaves(misbehaviour).start().await;
+    let misbehaviour = Misbehaviour {
+        webhook_copies: 3,
+        ..Misbehaviour::default()
+    };
+    let installation = Scenario::native(16_000, greeting())
+        .carrier_misbehaves(misbehaviour)
+        .start()
+        .await;
     installation.carrier.set_callee(CALLEE, answers(short(), "human"));
     initiate(&installation).await;
     let report = finished(&installation.carrier.next_outbound(DEADLINE).await.unwrap()).await;
-    let answers: Vec<_> = report.webhooks.iter().filter(|webhook| webhook.kind == "answered").collect();
-    assert!(answers.iter().all(|answer| answer.response == answers[0].response), "{answers:#?}");
+    let answers: Vec<_> = report
+        .webhooks
+        .iter()
+        .filter(|webhook| webhook.kind == "answered")
+        .collect();
+    assert!(
+        answers.iter().all(|answer| answer.response == answers[0].response),
+        "{answers:#?}"
+    );
     assert_eq!(installation.closed_call().await["outcome"]["status"], "completed");
     assert_eq!(installation.conversations(), 1);
 }
@@ -160,18 +225,26 @@ async fn a_webhook_of_the_answer_that_is_repeated_opens_one_conversation() {
 async fn a_client_of_the_api_hangs_up() {
     let script = greeting().on(AgentWhen::Dtmf('1'), [AgentDo::Clear]);
     let installation = Scenario::native(16_000, script).start().await;
-    installation.carrier.set_callee(CALLEE, answers(CallerScript::new().stay(), "human"));
+    installation
+        .carrier
+        .set_callee(CALLEE, answers(CallerScript::new().stay(), "human"));
     let placed = initiate(&installation).await;
     let call = installation.carrier.next_outbound(DEADLINE).await.unwrap();
     let agent = installation.conversation().await;
-    agent.wait_until(DEADLINE, |agent| agent.heard_duration() > ms(100)).await.unwrap();
+    agent
+        .wait_until(DEADLINE, |agent| agent.heard_duration() > ms(100))
+        .await
+        .unwrap();
     let path = format!("/calls/{}/hang-up", placed["id"].as_str().unwrap());
     installation.api.post(&path, json!({})).await.ok();
     installation.hung_up_at_carrier(&call).await;
     let agent = agent.finished(DEADLINE).await.unwrap();
     assert_eq!(agent.stop.as_deref(), Some("api_request"));
     let report = finished(&call).await;
-    assert_eq!((report.hang_up, report.status), (Some(HangUp::Rest), CallStatus::Completed));
+    assert_eq!(
+        (report.hang_up, report.status),
+        (Some(HangUp::Rest), CallStatus::Completed)
+    );
     let record = installation.closed_call().await;
     assert_eq!(record["outcome"]["reason"], "api_request", "{record}");
     // Whoever asks again has what they wanted.
@@ -181,12 +254,22 @@ async fn a_client_of_the_api_hangs_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_still_rings_can_be_hung_up() {
     let installation = Scenario::native(16_000, greeting()).start().await;
-    let rings = Callee::Answers { after: DEADLINE, script: CallerScript::new().stay(), answered_by: "human".to_owned() };
+    let rings = Callee::Answers {
+        after: DEADLINE,
+        script: CallerScript::new().stay(),
+        answered_by: "human".to_owned(),
+    };
     installation.carrier.set_callee(CALLEE, rings);
     let placed = initiate(&installation).await;
     let call = installation.carrier.next_outbound(DEADLINE).await.unwrap();
-    call.wait_until(DEADLINE, |report| report.status == CallStatus::Ringing).await.unwrap();
-    installation.api.post(&format!("/calls/{}/hang-up", placed["id"].as_str().unwrap()), json!({})).await.ok();
+    call.wait_until(DEADLINE, |report| report.status == CallStatus::Ringing)
+        .await
+        .unwrap();
+    installation
+        .api
+        .post(&format!("/calls/{}/hang-up", placed["id"].as_str().unwrap()), json!({}))
+        .await
+        .ok();
     let report = finished(&call).await;
     assert_eq!(report.hang_up, Some(HangUp::Rest));
     let record = installation.closed_call().await;

@@ -46,6 +46,9 @@ fn caught(test: impl AsyncFnOnce()) -> String {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // With one subscriber in the process, a log statement that a thread of another test reaches first is switched off for
+    // all threads. With two, each is asked.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let dispatch = tracing::Dispatch::new(subscriber);
     let on_thread = dispatch.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,7 +69,9 @@ impl Secrets {
     #[track_caller]
     fn are_not_in(&self, place: &str, bytes: &[u8], except: &[&str]) {
         for (name, secret) in self.0.iter().filter(|(name, _)| !except.contains(name)) {
-            let at = bytes.windows(secret.len()).position(|window| window == secret.as_bytes());
+            let at = bytes
+                .windows(secret.len())
+                .position(|window| window == secret.as_bytes());
             if let Some(at) = at {
                 let around = &bytes[at.saturating_sub(300)..(at + 100).min(bytes.len())];
                 panic!("the {name} is in the {place}: …{}…", String::from_utf8_lossy(around));
@@ -80,11 +85,16 @@ fn no_number_secret_token_or_key_pressed_is_seen() {
     let secrets = Arc::new(Mutex::new(Vec::new()));
     let found = secrets.clone();
     let log = caught(async move || whole_story(&found).await);
-    std::fs::write("/tmp/e2e-secrets.log", &log).unwrap();
-    assert!(log.contains("TRACE") && log.contains("call ended"), "the log is not what this test believes");
+    assert!(
+        log.contains("TRACE") && log.contains("call ended"),
+        "the log is not what this test believes"
+    );
     let secrets = Secrets(std::mem::take(&mut *secrets.lock().unwrap()));
     secrets.are_not_in("log", log.as_bytes(), &[]);
-    for line in log.lines().filter(|line| line.to_lowercase().contains("dtmf") || line.to_lowercase().contains("digit")) {
+    for line in log
+        .lines()
+        .filter(|line| line.to_lowercase().contains("dtmf") || line.to_lowercase().contains("digit"))
+    {
         assert!(!line.contains(KEY), "the log tells which key was pressed: {line}");
     }
 }
@@ -92,19 +102,34 @@ fn no_number_secret_token_or_key_pressed_is_seen() {
 /// An inbound call with all that can happen in one, one that is refused, and outbound ones that succeed and fail.
 async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
     let script = AgentScript::new()
-        .on(AgentWhen::Start, [tone(440.0, 1_500).into(), AgentDo::Mark("greeting".to_owned())])
+        .on(
+            AgentWhen::Start,
+            [tone(440.0, 1_500).into(), AgentDo::Mark("greeting".to_owned())],
+        )
         .once(AgentWhen::HeardWhileSpeaking(ms(200)), [AgentDo::Clear])
         .on(AgentWhen::Dtmf(KEY), [AgentDo::HangUp]);
     let installation = Scenario::native(16_000, script).recorded().start().await;
     let headers = json!({ "headers": { "x-agent-key": AGENT_SECRET } });
     let path = format!("/agents/{}", installation.ids.agent);
-    installation.api.send(reqwest::Method::PUT, &path, Some(&headers)).await.ok();
+    installation
+        .api
+        .send(reqwest::Method::PUT, &path, Some(&headers))
+        .await
+        .ok();
 
     let own = installation.carrier.own_number();
-    let wrong = Misbehaviour { signing: Signing::Wrong, ..Misbehaviour::default() };
+    let wrong = Misbehaviour {
+        signing: Signing::Wrong,
+        ..Misbehaviour::default()
+    };
     finished(&installation.call_in_badly(CallerScript::new().stay(), wrong)).await;
     let call = installation.call_in(
-        CallerScript::new().wait_heard(ms(300), DEADLINE).speak(tone(900.0, 500)).silence(ms(200)).press(KEY).stay(),
+        CallerScript::new()
+            .wait_heard(ms(300), DEADLINE)
+            .speak(tone(900.0, 500))
+            .silence(ms(200))
+            .press(KEY)
+            .stay(),
     );
     let agent = installation.heard_by_agent().await;
     assert_eq!(agent.header("x-agent-key"), Some(AGENT_SECRET));
@@ -114,13 +139,20 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
     let media_token = report.streams[0].url.rsplit('/').next().unwrap().to_owned();
 
     let script = CallerScript::new().silence(ms(200)).hang_up();
-    let callee = Callee::Answers { after: ms(20), script, answered_by: "human".to_owned() };
+    let callee = Callee::Answers {
+        after: ms(20),
+        script,
+        answered_by: "human".to_owned(),
+    };
     installation.carrier.set_callee(CALLEE, callee);
-    created_call(&installation, 200).await;
+    placed(&installation, 200).await;
     let outbound = finished(&installation.carrier.next_outbound(DEADLINE).await.unwrap()).await;
     let outbound_token = outbound.streams[0].url.rsplit('/').next().unwrap().to_owned();
-    installation.carrier.set_misbehaviour(Misbehaviour { rest_error: Some(500), ..Misbehaviour::default() });
-    created_call(&installation, 502).await;
+    installation.carrier.set_misbehaviour(Misbehaviour {
+        rest_error: Some(500),
+        ..Misbehaviour::default()
+    });
+    placed(&installation, 502).await;
 
     let digits = |number: &str| number.trim_start_matches('+').to_owned();
     let secrets = Secrets(vec![
@@ -159,7 +191,10 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
 
     let data = installation.data.path();
     let mut looked = 0;
-    for file in std::fs::read_dir(data).unwrap().chain(std::fs::read_dir(data.join("recordings")).unwrap()) {
+    for file in std::fs::read_dir(data)
+        .unwrap()
+        .chain(std::fs::read_dir(data.join("recordings")).unwrap())
+    {
         let path = file.unwrap().path();
         if path.is_file() {
             looked += 1;
@@ -171,8 +206,11 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
     installation.gateway.stop().await;
 }
 
-async fn created_call(installation: &crate::harness::Installation, status: u16) {
-    let reply = installation.api.post("/telephony/initiate-call", installation.outbound()).await;
+async fn placed(installation: &crate::harness::Installation, status: u16) {
+    let reply = installation
+        .api
+        .post("/telephony/initiate-call", installation.outbound())
+        .await;
     assert_eq!(reply.status, status, "{}", reply.text());
 }
 
@@ -183,8 +221,17 @@ async fn a_mask_that_comes_back_means_as_it_was() {
     let shown = installation.api.get(&path).await.ok();
     assert_ne!(shown["config"]["auth_token"], json!(installation.token()));
     let body = json!({ "name": "Renamed", "config": shown["config"] });
-    installation.api.send(reqwest::Method::PUT, &path, Some(&body)).await.ok();
+    installation
+        .api
+        .send(reqwest::Method::PUT, &path, Some(&body))
+        .await
+        .ok();
     // The carrier still accepts it, so it is still there.
     let numbers = format!("{path}/phone-numbers");
-    created(installation.api.post(&numbers, json!({ "address": installation.carrier.own_number() })).await);
+    created(
+        &installation
+            .api
+            .post(&numbers, json!({ "address": installation.carrier.own_number() }))
+            .await,
+    );
 }

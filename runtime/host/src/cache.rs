@@ -22,7 +22,9 @@ pub struct CompiledCache {
 
 impl std::fmt::Debug for CompiledCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompiledCache").field("folder", &self.folder).finish_non_exhaustive()
+        f.debug_struct("CompiledCache")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
     }
 }
 
@@ -30,7 +32,10 @@ impl CompiledCache {
     /// `key` is secret and stays the same from start to start; the folder is made when it is first needed.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>, key: [u8; 32]) -> Self {
-        Self { folder: folder.into(), key }
+        Self {
+            folder: folder.into(),
+            key,
+        }
     }
 
     /// The file for one component and one engine.

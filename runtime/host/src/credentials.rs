@@ -20,7 +20,10 @@ pub struct FieldProblem {
 
 impl FieldProblem {
     pub(crate) fn new(field: &str, problem: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), problem: problem.into() }
+        Self {
+            field: field.to_owned(),
+            problem: problem.into(),
+        }
     }
 }
 
@@ -38,32 +41,54 @@ impl Credentials {
     /// One entry for each field that is missing, unknown or of the wrong type.
     pub fn check(spec: &ProviderSpec, entered: &Value) -> Result<Self, Vec<FieldProblem>> {
         let Some(entered) = entered.as_object() else {
-            return Err(vec![FieldProblem::new("config", "must be a JSON object with one entry for each field")]);
+            return Err(vec![FieldProblem::new(
+                "config",
+                "must be a JSON object with one entry for each field",
+            )]);
         };
         let mut problems = Vec::new();
         for name in entered.keys() {
             if spec.field(name).is_none() {
                 let known: Vec<&str> = spec.fields.iter().map(|field| field.name.as_str()).collect();
-                problems.push(FieldProblem::new(name, format!("is not a field of {}; its fields are {}", spec.display_name, known.join(", "))));
+                problems.push(FieldProblem::new(
+                    name,
+                    format!(
+                        "is not a field of {}; its fields are {}",
+                        spec.display_name,
+                        known.join(", ")
+                    ),
+                ));
             }
         }
-        let mut checked = Self { plain: Map::new(), secret: Vec::new() };
+        let mut checked = Self {
+            plain: Map::new(),
+            secret: Vec::new(),
+        };
         for field in &spec.fields {
             let value = entered.get(&field.name).filter(|value| !is_blank(value));
             match value {
                 _ if !is_visible(field, entered) => {}
-                None if field.required => problems.push(FieldProblem::new(&field.name, format!("is required: enter {}", expected(field)))),
+                None if field.required => problems.push(FieldProblem::new(
+                    &field.name,
+                    format!("is required: enter {}", expected(field)),
+                )),
                 None => {}
                 Some(value) => match check_value(field, value) {
                     Err(problem) => problems.push(FieldProblem::new(&field.name, problem)),
                     Ok(()) => match value {
-                        Value::String(text) if spec.is_sealed(&field.name) => checked.secret.push((field.name.clone(), Secret::new(text.clone()))),
+                        Value::String(text) if spec.is_sealed(&field.name) => {
+                            checked.secret.push((field.name.clone(), Secret::new(text.clone())))
+                        }
                         value => drop(checked.plain.insert(field.name.clone(), value.clone())),
                     },
                 },
             }
         }
-        if problems.is_empty() { Ok(checked) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(checked)
+        } else {
+            Err(problems)
+        }
     }
 
     /// The value of a field that is not sealed.
@@ -107,7 +132,10 @@ fn is_blank(value: &Value) -> bool {
 }
 
 fn is_visible(field: &Field, entered: &Map<String, Value>) -> bool {
-    field.visible_when.as_ref().is_none_or(|condition| entered.get(&condition.field) == Some(&condition.equals))
+    field
+        .visible_when
+        .as_ref()
+        .is_none_or(|condition| entered.get(&condition.field) == Some(&condition.equals))
 }
 
 fn expected(field: &Field) -> String {
@@ -127,11 +155,16 @@ fn check_value(field: &Field, value: &Value) -> Result<(), String> {
     let fits = match (field.kind, value) {
         (FieldType::Text | FieldType::Password | FieldType::Readonly, Value::String(text)) => {
             if text.chars().any(char::is_control) {
-                return Err(format!("must be one line of {} characters without line breaks or other control characters", text.chars().count()));
+                return Err(format!(
+                    "must be one line of {} characters without line breaks or other control characters",
+                    text.chars().count()
+                ));
             }
             true
         }
-        (FieldType::Textarea, Value::String(_)) | (FieldType::Number, Value::Number(_)) | (FieldType::Boolean, Value::Bool(_)) => true,
+        (FieldType::Textarea, Value::String(_))
+        | (FieldType::Number, Value::Number(_))
+        | (FieldType::Boolean, Value::Bool(_)) => true,
         (FieldType::StringArray, Value::Array(items)) => items.iter().all(Value::is_string),
         (FieldType::Select, Value::String(text)) => field.options.iter().any(|choice| choice.value == *text),
         _ => false,
@@ -140,7 +173,10 @@ fn check_value(field: &Field, value: &Value) -> Result<(), String> {
         return Err(format!("must be {}, not {}", expected(field), shape(value)));
     }
     match value {
-        Value::String(text) if text.len() > VALUE_BYTES_MAX => Err(format!("is {} bytes long; at most {VALUE_BYTES_MAX} are allowed", text.len())),
+        Value::String(text) if text.len() > VALUE_BYTES_MAX => Err(format!(
+            "is {} bytes long; at most {VALUE_BYTES_MAX} are allowed",
+            text.len()
+        )),
         _ => Ok(()),
     }
 }

@@ -35,7 +35,10 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { instances_max: 1_000, cache: None }
+        Self {
+            instances_max: 1_000,
+            cache: None,
+        }
     }
 }
 
@@ -55,7 +58,9 @@ struct Inner {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("cache", &self.inner.cache).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("cache", &self.inner.cache)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,19 +80,33 @@ impl Engine {
             engine.precompile_compatibility_hash().hash(&mut hasher);
             hasher.finish()
         };
-        let ticker = Ticker::start(&engine).map_err(|error| HostFault::Engine(format!("cannot start the ticker thread: {error}")))?;
-        Ok(Self { inner: Arc::new(Inner { engine, linker, cache: options.cache, compatibility, _ticker: ticker }) })
+        let ticker = Ticker::start(&engine)
+            .map_err(|error| HostFault::Engine(format!("cannot start the ticker thread: {error}")))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine,
+                linker,
+                cache: options.cache,
+                compatibility,
+                _ticker: ticker,
+            }),
+        })
     }
 
     /// Compiles a component, or takes it from the cache.
     pub(crate) fn compile(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
         if bytes.len() > COMPONENT_BYTES_MAX {
-            return Err(LoadError::TooLarge { bytes: bytes.len(), max: COMPONENT_BYTES_MAX });
+            return Err(LoadError::TooLarge {
+                bytes: bytes.len(),
+                max: COMPONENT_BYTES_MAX,
+            });
         }
         match bytes {
             [0, b'a', b's', b'm', 1, _, 0, _, ..] => return Err(LoadError::CoreModule),
             [0, b'a', b's', b'm', _, _, _, _, ..] => {}
-            [0, b'a', b's', b'm', ..] => return Err(LoadError::Invalid("it ends within its first eight bytes".to_owned())),
+            [0, b'a', b's', b'm', ..] => {
+                return Err(LoadError::Invalid("it ends within its first eight bytes".to_owned()));
+            }
             _ => return Err(LoadError::NotWasm),
         }
         let inner = &self.inner;
@@ -96,17 +115,25 @@ impl Engine {
         {
             // SAFETY: `deserialize` runs what it is given. The bytes carry an authentication code made by this installation
             // over exactly this component and this engine, verified on this very copy.
-            #[expect(unsafe_code, reason = "the one place where stored machine code is trusted, after its authentication")]
+            #[expect(
+                unsafe_code,
+                reason = "the one place where stored machine code is trusted, after its authentication"
+            )]
             match unsafe { Component::deserialize(&inner.engine, &code) } {
                 Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!(%digest, error = format!("{error:#}"), "compiled component does not fit; compiling it again"),
+                Err(error) => {
+                    tracing::warn!(%digest, error = format!("{error:#}"), "compiled component does not fit; compiling it again")
+                }
             }
         }
-        let component = Component::from_binary(&inner.engine, bytes).map_err(|error| LoadError::Invalid(one_line(&error)))?;
+        let component =
+            Component::from_binary(&inner.engine, bytes).map_err(|error| LoadError::Invalid(one_line(&error)))?;
         if let Some(cache) = &inner.cache {
             match component.serialize() {
                 Ok(code) => cache.store(digest, inner.compatibility, &code),
-                Err(error) => tracing::warn!(%digest, error = format!("{error:#}"), "cannot serialise the compiled component"),
+                Err(error) => {
+                    tracing::warn!(%digest, error = format!("{error:#}"), "cannot serialise the compiled component")
+                }
             }
         }
         Ok(component)
@@ -143,7 +170,12 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let mut chain: Vec<String> = error.chain().map(ToString::to_string).collect();
     chain.rotate_right(1);
     let text = chain.join("\n");
-    let mut line: String = text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" | ");
+    let mut line: String = text
+        .split('\n')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" | ");
     if line.len() > 600 {
         let end = (0..=600).rev().find(|&at| line.is_char_boundary(at)).unwrap_or(0);
         line.truncate(end);
@@ -205,15 +237,20 @@ impl Ticker {
     fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
         let weak = engine.weak();
         let (stop, stopped) = channel::<()>();
-        let thread = std::thread::Builder::new().name("epoch-ticker".to_owned()).spawn(move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                match weak.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
+        let thread = std::thread::Builder::new()
+            .name("epoch-ticker".to_owned())
+            .spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
+                    match weak.upgrade() {
+                        Some(engine) => engine.increment_epoch(),
+                        None => return,
+                    }
                 }
-            }
-        })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 

@@ -54,7 +54,9 @@ pub enum GuestFault {
         what: String,
     },
     /// A sealed reference stood where a secret may not go.
-    #[error("{export} put a sealed reference into {place}; it may only stand in a request's authorization or in a proof")]
+    #[error(
+        "{export} put a sealed reference into {place}; it may only stand in a request's authorization or in a proof"
+    )]
     MisplacedSecret {
         /// The export that was called.
         export: &'static str,
@@ -131,19 +133,25 @@ pub enum LoadError {
     #[error("this is not a WebAssembly file: it does not start with the four bytes `\\0asm`")]
     NotWasm,
     /// A core module.
-    #[error("this is a core WebAssembly module, not a component; build it for the wasm32-wasip2 target, or turn it into one with `wasm-tools component new`")]
+    #[error(
+        "this is a core WebAssembly module, not a component; build it for the wasm32-wasip2 target, or turn it into one with `wasm-tools component new`"
+    )]
     CoreModule,
     /// Truncated or otherwise invalid.
     #[error("this component is damaged or uses a feature that is switched off here: {0}")]
     Invalid(String),
     /// It wants something from the outside.
-    #[error("the component imports `{import}`, which is not on the list of inert imports; a provider has no access to anything outside itself. Remove what needs it, and build again")]
+    #[error(
+        "the component imports `{import}`, which is not on the list of inert imports; a provider has no access to anything outside itself. Remove what needs it, and build again"
+    )]
     ForbiddenImport {
         /// As the component spells it.
         import: String,
     },
     /// It lacks one of the four required interfaces.
-    #[error("the component does not export `{interface}`{found}; a provider exports descriptor, webhook, answer and media of strowger:provider@0.1.0")]
+    #[error(
+        "the component does not export `{interface}`{found}; a provider exports descriptor, webhook, answer and media of strowger:provider@0.1.0"
+    )]
     MissingExport {
         /// The interface.
         interface: String,
@@ -151,7 +159,9 @@ pub enum LoadError {
         found: String,
     },
     /// An export has the right name and the wrong types.
-    #[error("the component's `{interface}` does not have the types of the contract: {detail}; build it again with the contract of this version")]
+    #[error(
+        "the component's `{interface}` does not have the types of the contract: {detail}; build it again with the contract of this version"
+    )]
     Incompatible {
         /// The interface.
         interface: String,

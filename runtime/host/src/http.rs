@@ -23,20 +23,37 @@ pub struct Response {
 }
 
 /// Headers that belong to the connection, not to what a provider says.
-const HOP_BY_HOP: [&str; 9] =
-    ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection"];
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-connection",
+];
 
 pub(crate) fn check_header(name: &str, value: &str) -> Result<String, String> {
-    let token = !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+    let token = !name.is_empty()
+        && name.len() <= 128
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
     if !token {
         return Err("a header's name is not a token (RFC 9110 §5.1)".to_owned());
     }
     let name = name.to_ascii_lowercase();
     if HOP_BY_HOP.contains(&name.as_str()) {
-        return Err(format!("the header `{name}` belongs to the connection and is set by the runtime"));
+        return Err(format!(
+            "the header `{name}` belongs to the connection and is set by the runtime"
+        ));
     }
     if value.len() > 8192 || value.chars().any(|c| c.is_control() && c != '\t') {
-        return Err(format!("the value of `{name}` is too long or contains control characters"));
+        return Err(format!(
+            "the value of `{name}` is too long or contains control characters"
+        ));
     }
     Ok(name)
 }
@@ -52,10 +69,21 @@ impl TryFrom<wit::Response> for Response {
             return Err(format!("{} headers; at most {HEADERS_MAX} are sent", raw.headers.len()));
         }
         if raw.body.len() > RESPONSE_BYTES_MAX {
-            return Err(format!("the body has {} bytes; at most {RESPONSE_BYTES_MAX} are sent", raw.body.len()));
+            return Err(format!(
+                "the body has {} bytes; at most {RESPONSE_BYTES_MAX} are sent",
+                raw.body.len()
+            ));
         }
-        let headers = raw.headers.into_iter().map(|header| Ok((check_header(&header.name, &header.value)?, header.value))).collect::<Result<_, String>>()?;
-        Ok(Self { status: raw.status, headers, body: raw.body })
+        let headers = raw
+            .headers
+            .into_iter()
+            .map(|header| Ok((check_header(&header.name, &header.value)?, header.value)))
+            .collect::<Result<_, String>>()?;
+        Ok(Self {
+            status: raw.status,
+            headers,
+            body: raw.body,
+        })
     }
 }
 
@@ -76,7 +104,10 @@ pub struct OutgoingRequest {
 
 impl std::fmt::Debug for OutgoingRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OutgoingRequest").field("method", &self.method).field("host", &self.url.host_str()).finish_non_exhaustive()
+        f.debug_struct("OutgoingRequest")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,6 +124,9 @@ pub struct IncomingResponse {
 
 impl std::fmt::Debug for IncomingResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IncomingResponse").field("status", &self.status).field("body_bytes", &self.body.len()).finish_non_exhaustive()
+        f.debug_struct("IncomingResponse")
+            .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
     }
 }

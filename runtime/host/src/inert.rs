@@ -4,11 +4,19 @@
 //! constant of the invocation. What is not written here cannot be linked, and no answer ever waits, so guests can be called
 //! synchronously from anywhere.
 
-use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime::Result;
+use wasmtime::component::{HasData, Linker, Resource};
 
 mod generated {
-    #![allow(unsafe_code, missing_debug_implementations, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, reason = "generated code")]
+    #![allow(
+        unsafe_code,
+        missing_debug_implementations,
+        unreachable_pub,
+        unused_qualifications,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated code"
+    )]
 
     wasmtime::component::bindgen!({
         path: "wasi/inert.wit",
@@ -18,7 +26,8 @@ mod generated {
 }
 
 use generated::wasi::cli::{
-    environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin, terminal_stdout,
+    environment, exit, stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
+    terminal_stdout,
 };
 use generated::wasi::clocks::{monotonic_clock, wall_clock};
 use generated::wasi::io::{error, poll, streams};
@@ -49,9 +58,16 @@ pub(crate) const ALLOWED_IMPORTS: [&str; 19] = [
 
 /// Whether an import, as a component spells it, is on the list.
 pub(crate) fn is_allowed(import: &str) -> bool {
-    let Some((interface, version)) = import.split_once('@') else { return false };
+    let Some((interface, version)) = import.split_once('@') else {
+        return false;
+    };
     let known = ALLOWED_IMPORTS.contains(&interface);
-    known && if interface.starts_with("wasi:") { version.starts_with("0.2.") } else { version == "0.1.0" }
+    known
+        && if interface.starts_with("wasi:") {
+            version.starts_with("0.2.")
+        } else {
+            version == "0.1.0"
+        }
 }
 
 /// Bytes of captured output kept of one invocation; the rest is counted and dropped.
@@ -76,7 +92,12 @@ pub(crate) struct Inert {
 
 impl Inert {
     pub(crate) fn new(now_ms: u64, seed: u64) -> Self {
-        Self { now_ms, random: seed, output: Vec::new(), output_dropped: 0 }
+        Self {
+            now_ms,
+            random: seed,
+            output: Vec::new(),
+            output_dropped: 0,
+        }
     }
 
     /// What the guest printed, with control characters made visible so that a log line cannot be forged.
@@ -86,7 +107,11 @@ impl Inert {
         if bytes.is_empty() {
             return None;
         }
-        let mut text: String = String::from_utf8_lossy(&bytes).trim_end().chars().flat_map(escape).collect();
+        let mut text: String = String::from_utf8_lossy(&bytes)
+            .trim_end()
+            .chars()
+            .flat_map(escape)
+            .collect();
         if dropped > 0 {
             text.push_str(&format!(" [{dropped} more bytes dropped]"));
         }
@@ -110,7 +135,10 @@ impl Inert {
 
     fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > RANDOM_BYTES_MAX {
-            return Err(Stopped(format!("asked for {len} random bytes at once; at most {RANDOM_BYTES_MAX} are given")).into());
+            return Err(Stopped(format!(
+                "asked for {len} random bytes at once; at most {RANDOM_BYTES_MAX} are given"
+            ))
+            .into());
         }
         let mut bytes = Vec::with_capacity(len as usize + 8);
         while (bytes.len() as u64) < len {
@@ -122,7 +150,11 @@ impl Inert {
 }
 
 fn escape(c: char) -> Box<dyn Iterator<Item = char>> {
-    if c.is_control() { Box::new(c.escape_default()) } else { Box::new(std::iter::once(c)) }
+    if c.is_control() {
+        Box::new(c.escape_default())
+    } else {
+        Box::new(std::iter::once(c))
+    }
 }
 
 /// Gives a store's data its inert world.
@@ -219,10 +251,20 @@ impl streams::HostOutputStream for Inert {
     fn blocking_write_zeroes_and_flush(&mut self, _: Resource<streams::OutputStream>, _len: u64) -> Streamed<()> {
         Ok(Err(streams::StreamError::Closed))
     }
-    fn splice(&mut self, _: Resource<streams::OutputStream>, _: Resource<streams::InputStream>, _len: u64) -> Streamed<u64> {
+    fn splice(
+        &mut self,
+        _: Resource<streams::OutputStream>,
+        _: Resource<streams::InputStream>,
+        _len: u64,
+    ) -> Streamed<u64> {
         Ok(Err(streams::StreamError::Closed))
     }
-    fn blocking_splice(&mut self, _: Resource<streams::OutputStream>, _: Resource<streams::InputStream>, _len: u64) -> Streamed<u64> {
+    fn blocking_splice(
+        &mut self,
+        _: Resource<streams::OutputStream>,
+        _: Resource<streams::InputStream>,
+        _len: u64,
+    ) -> Streamed<u64> {
         Ok(Err(streams::StreamError::Closed))
     }
     fn drop(&mut self, _: Resource<streams::OutputStream>) -> Result<()> {
@@ -305,10 +347,16 @@ impl monotonic_clock::Host for Inert {
 }
 impl wall_clock::Host for Inert {
     fn now(&mut self) -> Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime { seconds: self.now_ms / 1000, nanoseconds: (self.now_ms % 1000) as u32 * 1_000_000 })
+        Ok(wall_clock::Datetime {
+            seconds: self.now_ms / 1000,
+            nanoseconds: (self.now_ms % 1000) as u32 * 1_000_000,
+        })
     }
     fn resolution(&mut self) -> Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
+        Ok(wall_clock::Datetime {
+            seconds: 0,
+            nanoseconds: 1_000_000,
+        })
     }
 }
 

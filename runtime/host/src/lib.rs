@@ -4,22 +4,22 @@
 //! the frozen spec, sealed references, proofs, and the replay loop in which an operation asks for effects. It does no I/O of
 //! its own: effects come out as data ([`Effect`]) and their replies go back in, so it needs neither HTTP nor SQL.
 
+mod authorization;
 pub mod bindings;
 pub mod cache;
 pub mod credentials;
 pub mod engine;
 pub mod error;
-mod inert;
-pub mod limits;
-pub mod sealed;
-pub mod spec;
-mod authorization;
 pub mod http;
+mod inert;
 pub mod invoke;
+pub mod limits;
 pub mod media;
 pub mod operation;
 pub mod proof;
 pub mod provider;
+pub mod sealed;
+pub mod spec;
 
 pub use credentials::{Credentials, FieldProblem};
 pub use engine::{Engine, EngineOptions};

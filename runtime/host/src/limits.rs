@@ -37,9 +37,17 @@ impl Limits {
         rounds_max: 16,
     };
     /// One message or frame of the media path: a frame lasts 20 ms, and other calls wait behind this one.
-    pub const MEDIA: Self = Self { cpu_ms_max: 10, memory_bytes_max: 4 * 1024 * 1024, output_bytes_max: 256 * 1024, ..Self::CONTROL };
+    pub const MEDIA: Self = Self {
+        cpu_ms_max: 10,
+        memory_bytes_max: 4 * 1024 * 1024,
+        output_bytes_max: 256 * 1024,
+        ..Self::CONTROL
+    };
     /// Reading the spec and the rejections while a component is loaded; interpreters start slowly.
-    pub const LOAD: Self = Self { cpu_ms_max: 2_000, ..Self::CONTROL };
+    pub const LOAD: Self = Self {
+        cpu_ms_max: 2_000,
+        ..Self::CONTROL
+    };
 }
 
 /// What a store carries.
@@ -59,7 +67,15 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(inert: Inert, limits: Limits) -> Self {
-        Self { inert, limits, memory_bytes: 0, table_elements: 0, refused_bytes: None, past_deadline: false, started: None }
+        Self {
+            inert,
+            limits,
+            memory_bytes: 0,
+            table_elements: 0,
+            refused_bytes: None,
+            past_deadline: false,
+            started: None,
+        }
     }
 
     /// Begins the budget of one call into the guest.
@@ -106,7 +122,11 @@ impl ResourceLimiter for State {
             self.memory_bytes = total;
         } else {
             self.refused_bytes = Some(total);
-            tracing::warn!(demand_bytes = total, limit_bytes = self.limits.memory_bytes_max, "guest memory growth refused");
+            tracing::warn!(
+                demand_bytes = total,
+                limit_bytes = self.limits.memory_bytes_max,
+                "guest memory growth refused"
+            );
         }
         Ok(granted)
     }
@@ -117,7 +137,11 @@ impl ResourceLimiter for State {
         if granted {
             self.table_elements = total;
         } else {
-            tracing::warn!(demand = total, limit = self.limits.table_elements_max, "guest table growth refused");
+            tracing::warn!(
+                demand = total,
+                limit = self.limits.table_elements_max,
+                "guest table growth refused"
+            );
         }
         Ok(granted)
     }
@@ -125,5 +149,8 @@ impl ResourceLimiter for State {
 
 fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }

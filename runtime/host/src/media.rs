@@ -94,14 +94,35 @@ impl Provider {
     pub fn open_leg(&self, credentials: &Credentials, call: Call, moment: Moment) -> Result<MediaLeg, InvokeError> {
         let (vault, sealed_credentials) = seal(credentials, &moment);
         let live = Live::open(self, &vault, &sealed_credentials, &call, &moment)?;
-        Ok(MediaLeg { provider: self.clone(), call, sealed_credentials, vault, moment, live: Some(live), handshake: Vec::new(), started: false })
+        Ok(MediaLeg {
+            provider: self.clone(),
+            call,
+            sealed_credentials,
+            vault,
+            moment,
+            live: Some(live),
+            handshake: Vec::new(),
+            started: false,
+        })
     }
 }
 
 impl Live {
-    fn open(provider: &Provider, vault: &Vault, sealed: &String, call: &Call, moment: &Moment) -> Result<Self, InvokeError> {
+    fn open(
+        provider: &Provider,
+        vault: &Vault,
+        sealed: &String,
+        call: &Call,
+        moment: &Moment,
+    ) -> Result<Self, InvokeError> {
         // Setting up may take longer than one frame; the tighter bounds of the media path come after it.
-        let mut invocation = provider.instantiate(Limits { cpu_ms_max: Limits::CONTROL.cpu_ms_max, ..Limits::MEDIA }, moment)?;
+        let mut invocation = provider.instantiate(
+            Limits {
+                cpu_ms_max: Limits::CONTROL.cpu_ms_max,
+                ..Limits::MEDIA
+            },
+            moment,
+        )?;
         let config = invocation.config(vault, sealed)?;
         let (guest, leg) = invocation.run("media.leg", |provider, store, instance| {
             let guest = provider.exports().media.load(&mut *store, instance)?;
@@ -114,12 +135,16 @@ impl Live {
 
     fn deserialize(&mut self, message: &Message) -> Result<Vec<wit::MediaEvent>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run("media.deserialize-frame", |_, store, _| guest.leg().call_deserialize_frame(store, leg, message))
+        self.invocation.run("media.deserialize-frame", |_, store, _| {
+            guest.leg().call_deserialize_frame(store, leg, message)
+        })
     }
 
     fn serialize(&mut self, frame: &MediaFrame) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run("media.serialize-frame", |_, store, _| guest.leg().call_serialize_frame(store, leg, frame))
+        self.invocation.run("media.serialize-frame", |_, store, _| {
+            guest.leg().call_serialize_frame(store, leg, frame)
+        })
     }
 }
 
@@ -165,7 +190,13 @@ impl MediaLeg {
 
     fn live(&mut self) -> Result<&mut Live, InvokeError> {
         if self.live.is_none() {
-            let mut live = Live::open(&self.provider, &self.vault, &self.sealed_credentials, &self.call, &self.moment)?;
+            let mut live = Live::open(
+                &self.provider,
+                &self.vault,
+                &self.sealed_credentials,
+                &self.call,
+                &self.moment,
+            )?;
             for message in &self.handshake {
                 live.deserialize(message)?;
             }
@@ -178,14 +209,26 @@ impl MediaLeg {
         const EXPORT: &str = "media.deserialize-frame";
         let malformed = |what: String| InvokeError::from(GuestFault::MalformedOutput { export: EXPORT, what });
         if raw.len() > EVENTS_MAX {
-            return Err(GuestFault::TooMuchOutput { export: EXPORT, what: format!("{} events; at most {EVENTS_MAX}", raw.len()) }.into());
+            return Err(GuestFault::TooMuchOutput {
+                export: EXPORT,
+                what: format!("{} events; at most {EVENTS_MAX}", raw.len()),
+            }
+            .into());
         }
         let clip = |text: String, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
         raw.into_iter()
             .map(|event| {
                 Ok(match event {
                     wit::MediaEvent::Started(started) => MediaEvent::Started(self.started(started)?),
-                    wit::MediaEvent::Audio(AudioFrame { payload, sequence, timestamp_ms }) => MediaEvent::Audio { payload, sequence, timestamp_ms },
+                    wit::MediaEvent::Audio(AudioFrame {
+                        payload,
+                        sequence,
+                        timestamp_ms,
+                    }) => MediaEvent::Audio {
+                        payload,
+                        sequence,
+                        timestamp_ms,
+                    },
                     wit::MediaEvent::Dtmf(digit) => {
                         let mut chars = digit.chars();
                         match (chars.next(), chars.next()) {
@@ -206,15 +249,23 @@ impl MediaLeg {
         const EXPORT: &str = "media.deserialize-frame";
         let formats = &self.provider.spec().media.formats;
         let format = |index: Option<u8>| {
-            formats
-                .get(usize::from(index.unwrap_or(0)))
-                .copied()
-                .ok_or_else(|| InvokeError::from(GuestFault::MalformedOutput { export: EXPORT, what: "a format that the spec does not list".to_owned() }))
+            formats.get(usize::from(index.unwrap_or(0))).copied().ok_or_else(|| {
+                InvokeError::from(GuestFault::MalformedOutput {
+                    export: EXPORT,
+                    what: "a format that the spec does not list".to_owned(),
+                })
+            })
         };
         if raw.parameters.len() > 64 {
-            return Err(GuestFault::TooMuchOutput { export: EXPORT, what: "more than 64 parameters".to_owned() }.into());
+            return Err(GuestFault::TooMuchOutput {
+                export: EXPORT,
+                what: "more than 64 parameters".to_owned(),
+            }
+            .into());
         }
-        let id = |text: Option<String>| text.filter(|text| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control));
+        let id = |text: Option<String>| {
+            text.filter(|text| !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control))
+        };
         Ok(Started {
             provider_call_id: id(raw.provider_call_id),
             stream_id: id(raw.stream_id),
@@ -224,11 +275,18 @@ impl MediaLeg {
         })
     }
 
-    fn messages(&self, raw: Result<Vec<Message>, FrameProblem>) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
+    fn messages(
+        &self,
+        raw: Result<Vec<Message>, FrameProblem>,
+    ) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
         const EXPORT: &str = "media.serialize-frame";
         if let Ok(messages) = &raw {
             if messages.len() > MESSAGES_MAX {
-                return Err(GuestFault::TooMuchOutput { export: EXPORT, what: format!("{} messages; at most {MESSAGES_MAX}", messages.len()) }.into());
+                return Err(GuestFault::TooMuchOutput {
+                    export: EXPORT,
+                    what: format!("{} messages; at most {MESSAGES_MAX}", messages.len()),
+                }
+                .into());
             }
             for message in messages {
                 let bytes = match message {
@@ -236,10 +294,18 @@ impl MediaLeg {
                     Message::Binary(bytes) => bytes,
                 };
                 if bytes.len() > MESSAGE_BYTES_MAX {
-                    return Err(GuestFault::TooMuchOutput { export: EXPORT, what: format!("a message of {} bytes; at most {MESSAGE_BYTES_MAX}", bytes.len()) }.into());
+                    return Err(GuestFault::TooMuchOutput {
+                        export: EXPORT,
+                        what: format!("a message of {} bytes; at most {MESSAGE_BYTES_MAX}", bytes.len()),
+                    }
+                    .into());
                 }
                 if self.vault.occurs_in(bytes) {
-                    return Err(GuestFault::MisplacedSecret { export: EXPORT, place: "a media message" }.into());
+                    return Err(GuestFault::MisplacedSecret {
+                        export: EXPORT,
+                        place: "a media message",
+                    }
+                    .into());
                 }
             }
         }

@@ -23,7 +23,9 @@ use crate::spec::ProofPolicy;
 
 pub use crate::bindings::exports::strowger::provider::calling::Outbound;
 pub use crate::bindings::exports::strowger::provider::detection::AnsweredBy;
-pub use crate::bindings::strowger::provider::types::{Call, CallStatus, DetectionMode, Direction, MediaAddress, RouteUrl};
+pub use crate::bindings::strowger::provider::types::{
+    Call, CallStatus, DetectionMode, Direction, MediaAddress, RouteUrl,
+};
 
 /// Longest attachment of a call, in bytes.
 const ATTACHMENT_BYTES_MAX: usize = 4 * 1024;
@@ -57,7 +59,10 @@ impl Moment {
 
     /// For invocations that see no secret and must not depend on the moment.
     pub(crate) fn fixed() -> Self {
-        Self { now_ms: 0, entropy: [0; 40] }
+        Self {
+            now_ms: 0,
+            entropy: [0; 40],
+        }
     }
 
     pub(crate) fn nonce(&self) -> [u8; 16] {
@@ -198,7 +203,9 @@ pub struct InboundCall {
 
 impl std::fmt::Debug for InboundCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InboundCall").field("provider_call_id", &self.provider_call_id).finish_non_exhaustive()
+        f.debug_struct("InboundCall")
+            .field("provider_call_id", &self.provider_call_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -312,7 +319,10 @@ pub struct Operation<T> {
 
 impl<T> std::fmt::Debug for Operation<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operation").field("export", &self.export).field("rounds", &self.replies.len()).finish_non_exhaustive()
+        f.debug_struct("Operation")
+            .field("export", &self.export)
+            .field("rounds", &self.replies.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -325,7 +335,13 @@ enum Expected {
 }
 
 impl<T> Operation<T> {
-    fn new(provider: &Provider, credentials: &Credentials, moment: Moment, export: &'static str, body: Body<T>) -> Self {
+    fn new(
+        provider: &Provider,
+        credentials: &Credentials,
+        moment: Moment,
+        export: &'static str,
+        body: Body<T>,
+    ) -> Self {
         let (vault, sealed_credentials) = seal(credentials, &moment);
         Self {
             provider: provider.clone(),
@@ -366,13 +382,20 @@ impl<T> Operation<T> {
                 config
             }
         };
-        let checker = Checker { export: self.export, vault: &self.vault };
+        let checker = Checker {
+            export: self.export,
+            vault: &self.vault,
+        };
         match (self.body)(&mut invocation, &checker, &config, &self.replies)? {
             Ok(value) => Ok(Step::Done(value)),
             Err(wit::Interruption::Failed(failure)) => Ok(Step::Failed(checker.failure(failure)?)),
             Err(wit::Interruption::Perform(effect)) => {
                 if self.replies.len() >= self.limits.rounds_max {
-                    return Err(GuestFault::TooManyRounds { export: self.export, rounds_max: self.limits.rounds_max }.into());
+                    return Err(GuestFault::TooManyRounds {
+                        export: self.export,
+                        rounds_max: self.limits.rounds_max,
+                    }
+                    .into());
                 }
                 let (effect, expected, composed) = self.effect(&checker, effect)?;
                 for header in &composed {
@@ -396,12 +419,28 @@ impl<T> Operation<T> {
                     .headers
                     .into_iter()
                     .take(128)
-                    .map(|(name, value)| wit::Header { name: self.vault.reseal_text(name), value: self.vault.reseal_text(String::from_utf8_lossy(&value).into_owned()) })
+                    .map(|(name, value)| wit::Header {
+                        name: self.vault.reseal_text(name),
+                        value: self.vault.reseal_text(String::from_utf8_lossy(&value).into_owned()),
+                    })
                     .collect();
-                (wit::Reply::Http(wit::Response { status: response.status, headers, body: self.vault.reseal(response.body) }), Expected::Http)
+                (
+                    wit::Reply::Http(wit::Response {
+                        status: response.status,
+                        headers,
+                        body: self.vault.reseal(response.body),
+                    }),
+                    Expected::Http,
+                )
             }
-            Reply::Unreachable(reason) => (wit::Reply::Unreachable(self.vault.reseal_text(reason.chars().take(200).collect())), Expected::Http),
-            Reply::Value(value) => (wit::Reply::Value(value.map(|value| self.vault.reseal_text(value.to_string()))), Expected::Value),
+            Reply::Unreachable(reason) => (
+                wit::Reply::Unreachable(self.vault.reseal_text(reason.chars().take(200).collect())),
+                Expected::Http,
+            ),
+            Reply::Value(value) => (
+                wit::Reply::Value(value.map(|value| self.vault.reseal_text(value.to_string()))),
+                Expected::Value,
+            ),
             Reply::Saved => (wit::Reply::Saved, Expected::Saved),
             Reply::Claimed(first) => (wit::Reply::Claimed(first), Expected::Claimed),
         };
@@ -410,7 +449,11 @@ impl<T> Operation<T> {
     }
 
     /// The effect, what reply it expects, and the secrets that were composed for it.
-    fn effect(&self, checker: &Checker<'_>, effect: wit::Effect) -> Result<(Effect, Expected, Vec<Secret>), InvokeError> {
+    fn effect(
+        &self,
+        checker: &Checker<'_>,
+        effect: wit::Effect,
+    ) -> Result<(Effect, Expected, Vec<Secret>), InvokeError> {
         match effect {
             wit::Effect::Http(request) => {
                 let (request, composed) = self.request(checker, request)?;
@@ -420,24 +463,53 @@ impl<T> Operation<T> {
             wit::Effect::Save(entry) => {
                 let key = checker.key(entry.key)?;
                 let value = checker.json(&entry.value, VALUE_BYTES_MAX, "a saved value")?;
-                Ok((Effect::Save { key, value, ttl: checker.ttl(entry.ttl_ms)? }, Expected::Saved, Vec::new()))
+                Ok((
+                    Effect::Save {
+                        key,
+                        value,
+                        ttl: checker.ttl(entry.ttl_ms)?,
+                    },
+                    Expected::Saved,
+                    Vec::new(),
+                ))
             }
-            wit::Effect::Claim(claim) => Ok((Effect::Claim { key: checker.key(claim.key)?, ttl: checker.ttl(claim.ttl_ms)? }, Expected::Claimed, Vec::new())),
+            wit::Effect::Claim(claim) => Ok((
+                Effect::Claim {
+                    key: checker.key(claim.key)?,
+                    ttl: checker.ttl(claim.ttl_ms)?,
+                },
+                Expected::Claimed,
+                Vec::new(),
+            )),
         }
     }
 
-    fn request(&self, checker: &Checker<'_>, request: wit::Request) -> Result<(OutgoingRequest, Vec<Secret>), InvokeError> {
+    fn request(
+        &self,
+        checker: &Checker<'_>,
+        request: wit::Request,
+    ) -> Result<(OutgoingRequest, Vec<Secret>), InvokeError> {
         checker.unsealed(request.url.as_bytes(), "a request's URL")?;
         checker.unsealed(&request.body, "a request's body")?;
         if !matches!(request.method.as_str(), "GET" | "POST" | "PUT" | "PATCH" | "DELETE") {
             return checker.malformed("the method of a request must be GET, POST, PUT, PATCH or DELETE");
         }
         if request.body.len() > REQUEST_BYTES_MAX {
-            return checker.malformed(format!("the body of a request has {} bytes; at most {REQUEST_BYTES_MAX} are sent", request.body.len()));
+            return checker.malformed(format!(
+                "the body of a request has {} bytes; at most {REQUEST_BYTES_MAX} are sent",
+                request.body.len()
+            ));
         }
         let url = match url::Url::parse(&request.url) {
-            Ok(url) if request.url.len() <= 4096 && matches!(url.scheme(), "http" | "https") && url.host().is_some() => url,
-            _ => return checker.malformed("the URL of a request must be an absolute http or https URL of at most 4096 characters"),
+            Ok(url)
+                if request.url.len() <= 4096 && matches!(url.scheme(), "http" | "https") && url.host().is_some() =>
+            {
+                url
+            }
+            _ => {
+                return checker
+                    .malformed("the URL of a request must be an absolute http or https URL of at most 4096 characters");
+            }
         };
         if request.headers.len() > 64 {
             return checker.malformed("a request may have at most 64 headers");
@@ -451,11 +523,22 @@ impl<T> Operation<T> {
         }
         let mut composed = Vec::new();
         let unique = self.moment.unique(self.replies.len());
-        for (name, value) in checker.valid(authorization::headers(&self.vault, &request.authorization, self.moment.now_ms, &unique))? {
+        for (name, value) in checker.valid(authorization::headers(
+            &self.vault,
+            &request.authorization,
+            self.moment.now_ms,
+            &unique,
+        ))? {
             composed.push(value.clone());
             headers.push((checker.valid(check_header(&name, value.expose()))?, value));
         }
-        let request = OutgoingRequest { method: request.method, url, headers, body: request.body, grants: self.grants.clone() };
+        let request = OutgoingRequest {
+            method: request.method,
+            url,
+            headers,
+            body: request.body,
+            grants: self.grants.clone(),
+        };
         Ok((request, composed))
     }
 }
@@ -468,7 +551,11 @@ pub(crate) struct Checker<'a> {
 
 impl Checker<'_> {
     fn malformed<T>(&self, what: impl Into<String>) -> Result<T, InvokeError> {
-        Err(GuestFault::MalformedOutput { export: self.export, what: what.into() }.into())
+        Err(GuestFault::MalformedOutput {
+            export: self.export,
+            what: what.into(),
+        }
+        .into())
     }
 
     fn valid<T>(&self, result: Result<T, String>) -> Result<T, InvokeError> {
@@ -476,19 +563,33 @@ impl Checker<'_> {
     }
 
     fn unsealed(&self, bytes: &[u8], place: &'static str) -> Result<(), InvokeError> {
-        if self.vault.occurs_in(bytes) { Err(GuestFault::MisplacedSecret { export: self.export, place }.into()) } else { Ok(()) }
+        if self.vault.occurs_in(bytes) {
+            Err(GuestFault::MisplacedSecret {
+                export: self.export,
+                place,
+            }
+            .into())
+        } else {
+            Ok(())
+        }
     }
 
     fn text(&self, text: String, max: usize, what: &'static str) -> Result<String, InvokeError> {
         self.unsealed(text.as_bytes(), what)?;
         if text.chars().count() > max || text.chars().any(char::is_control) {
-            return self.malformed(format!("{what} must have at most {max} characters and no control characters"));
+            return self.malformed(format!(
+                "{what} must have at most {max} characters and no control characters"
+            ));
         }
         Ok(text)
     }
 
     fn identifier(&self, text: String, what: &'static str) -> Result<String, InvokeError> {
-        if text.is_empty() { self.malformed(format!("{what} is empty")) } else { self.text(text, 255, what) }
+        if text.is_empty() {
+            self.malformed(format!("{what} is empty"))
+        } else {
+            self.text(text, 255, what)
+        }
     }
 
     fn json(&self, text: &str, max: usize, what: &'static str) -> Result<Value, InvokeError> {
@@ -523,7 +624,11 @@ impl Checker<'_> {
 
     fn events(&self, raw: Vec<wit::CallEvent>) -> Result<Vec<CallEvent>, InvokeError> {
         if raw.len() > EVENTS_MAX {
-            return Err(GuestFault::TooMuchOutput { export: self.export, what: format!("{} events; at most {EVENTS_MAX}", raw.len()) }.into());
+            return Err(GuestFault::TooMuchOutput {
+                export: self.export,
+                what: format!("{} events; at most {EVENTS_MAX}", raw.len()),
+            }
+            .into());
         }
         raw.into_iter()
             .map(|event| {
@@ -533,8 +638,12 @@ impl Checker<'_> {
                         duration_ms: status.duration_ms,
                         cause: status.cause.map(|cause| self.text(cause, 100, "a cause")).transpose()?,
                     },
-                    wit::CallEvent::Identified(id) => CallEvent::Identified(self.identifier(id, "a call's identifier")?),
-                    wit::CallEvent::Attach(json) => CallEvent::Attach(self.json(&json, ATTACHMENT_BYTES_MAX, "an attachment")?),
+                    wit::CallEvent::Identified(id) => {
+                        CallEvent::Identified(self.identifier(id, "a call's identifier")?)
+                    }
+                    wit::CallEvent::Attach(json) => {
+                        CallEvent::Attach(self.json(&json, ATTACHMENT_BYTES_MAX, "an attachment")?)
+                    }
                 })
             })
             .collect()
@@ -588,14 +697,30 @@ impl Provider {
     pub fn recognise(&self, webhook: &Webhook, moment: &Moment) -> Result<Option<Recognition>, InvokeError> {
         const EXPORT: &str = "webhook.recognise";
         let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
-        let raw = invocation.run(EXPORT, |provider, store, instance| provider.exports().webhook.load(&mut *store, instance)?.call_recognise(&mut *store, webhook))?;
+        let raw = invocation.run(EXPORT, |provider, store, instance| {
+            provider
+                .exports()
+                .webhook
+                .load(&mut *store, instance)?
+                .call_recognise(&mut *store, webhook)
+        })?;
         let vault = Vault::new(moment.nonce());
-        let check = Checker { export: EXPORT, vault: &vault };
-        let optional = |text: Option<String>| text.filter(|text| !text.is_empty()).map(|text| check.text(text, 255, "an account id")).transpose();
+        let check = Checker {
+            export: EXPORT,
+            vault: &vault,
+        };
+        let optional = |text: Option<String>| {
+            text.filter(|text| !text.is_empty())
+                .map(|text| check.text(text, 255, "an account id"))
+                .transpose()
+        };
         Ok(match raw {
             None => None,
             Some(webhook::Recognition::InboundCall(call)) => {
-                let country = |code: Option<String>| code.filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic())).map(|code| code.to_ascii_uppercase());
+                let country = |code: Option<String>| {
+                    code.filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic()))
+                        .map(|code| code.to_ascii_uppercase())
+                };
                 Some(Recognition::InboundCall(InboundCall {
                     provider_call_id: check.identifier(call.provider_call_id, "a call's identifier")?,
                     caller: check.text(call.caller, 255, "a caller")?,
@@ -616,26 +741,45 @@ impl Provider {
     ///
     /// # Errors
     /// A fault; then the webhook is refused like one that is not genuine.
-    pub fn verify(&self, credentials: &Credentials, webhook: &Webhook, moment: &Moment) -> Result<Verdict, InvokeError> {
+    pub fn verify(
+        &self,
+        credentials: &Credentials,
+        webhook: &Webhook,
+        moment: &Moment,
+    ) -> Result<Verdict, InvokeError> {
         const EXPORT: &str = "webhook.verify-signature";
         if self.spec().webhook_proof == ProofPolicy::NoWebhooks {
             return Ok(Verdict::Refused(Refusal::Rejected {
                 code: "no-webhooks".to_owned(),
-                message: format!("{} sends no webhooks, so this one cannot be genuine.", self.spec().display_name),
+                message: format!(
+                    "{} sends no webhooks, so this one cannot be genuine.",
+                    self.spec().display_name
+                ),
             }));
         }
         let (vault, sealed) = seal(credentials, moment);
         let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
         let config = invocation.config(&vault, &sealed)?;
         let described = invocation.run(EXPORT, |provider, store, instance| {
-            provider.exports().webhook.load(&mut *store, instance)?.call_verify_signature(&mut *store, &config, webhook)
+            provider
+                .exports()
+                .webhook
+                .load(&mut *store, instance)?
+                .call_verify_signature(&mut *store, &config, webhook)
         })?;
         proof::evaluate(&vault, described).map_err(|what| GuestFault::MalformedOutput { export: EXPORT, what }.into())
     }
 
     /// What a genuine callback means.
     #[must_use]
-    pub fn handle_callback(&self, credentials: &Credentials, route: String, call: Call, webhook: Webhook, moment: Moment) -> Operation<Outcome> {
+    pub fn handle_callback(
+        &self,
+        credentials: &Credentials,
+        route: String,
+        call: Call,
+        webhook: Webhook,
+        moment: Moment,
+    ) -> Operation<Outcome> {
         const EXPORT: &str = "webhook.handle-callback";
         Operation::new(
             self,
@@ -644,16 +788,32 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    provider.exports().webhook.load(&mut *store, instance)?.call_handle_callback(&mut *store, config, &route, &call, &webhook, replies)
+                    provider
+                        .exports()
+                        .webhook
+                        .load(&mut *store, instance)?
+                        .call_handle_callback(&mut *store, config, &route, &call, &webhook, replies)
                 })?;
-                settle(raw, |outcome| Ok(Outcome { events: check.events(outcome.events)?, response: check.response(outcome.response)? }))
+                settle(raw, |outcome| {
+                    Ok(Outcome {
+                        events: check.events(outcome.events)?,
+                        response: check.response(outcome.response)?,
+                    })
+                })
             }),
         )
     }
 
     /// Answers a call.
     #[must_use]
-    pub fn answer(&self, credentials: &Credentials, call: Call, media: MediaAddress, webhook: Webhook, moment: Moment) -> Operation<Outcome> {
+    pub fn answer(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        media: MediaAddress,
+        webhook: Webhook,
+        moment: Moment,
+    ) -> Operation<Outcome> {
         const EXPORT: &str = "answer.answer-markup";
         Operation::new(
             self,
@@ -662,16 +822,31 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    provider.exports().answer.load(&mut *store, instance)?.call_answer_markup(&mut *store, config, &call, &media, &webhook, replies)
+                    provider
+                        .exports()
+                        .answer
+                        .load(&mut *store, instance)?
+                        .call_answer_markup(&mut *store, config, &call, &media, &webhook, replies)
                 })?;
-                settle(raw, |answered: answer::Answered| Ok(Outcome { events: check.events(answered.events)?, response: check.response(answered.response)? }))
+                settle(raw, |answered: answer::Answered| {
+                    Ok(Outcome {
+                        events: check.events(answered.events)?,
+                        response: check.response(answered.response)?,
+                    })
+                })
             }),
         )
     }
 
     /// Refuses a call whose webhook was genuine.
     #[must_use]
-    pub fn reject_call(&self, credentials: &Credentials, call: Call, reason: RejectionReason, moment: Moment) -> Operation<Response> {
+    pub fn reject_call(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        reason: RejectionReason,
+        moment: Moment,
+    ) -> Operation<Response> {
         const EXPORT: &str = "answer.reject-call";
         Operation::new(
             self,
@@ -680,7 +855,13 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    provider.exports().answer.load(&mut *store, instance)?.call_reject_call(&mut *store, config, &call, reason.to_wit(), replies)
+                    provider.exports().answer.load(&mut *store, instance)?.call_reject_call(
+                        &mut *store,
+                        config,
+                        &call,
+                        reason.to_wit(),
+                        replies,
+                    )
                 })?;
                 settle(raw, |response| check.response(response))
             }),
@@ -688,14 +869,24 @@ impl Provider {
     }
 
     fn require(&self, ability: Ability) -> Result<(), InvokeError> {
-        if self.can(ability) { Ok(()) } else { Err(HostFault::MissingAbility(ability.name()).into()) }
+        if self.can(ability) {
+            Ok(())
+        } else {
+            Err(HostFault::MissingAbility(ability.name()).into())
+        }
     }
 
     /// Dials the call's callee.
     ///
     /// # Errors
     /// When the provider cannot place calls.
-    pub fn place_call(&self, credentials: &Credentials, call: Call, outbound: Outbound, moment: Moment) -> Result<Operation<Placed>, InvokeError> {
+    pub fn place_call(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        outbound: Outbound,
+        moment: Moment,
+    ) -> Result<Operation<Placed>, InvokeError> {
         const EXPORT: &str = "calling.place-call";
         self.require(Ability::Calling)?;
         Ok(Operation::new(
@@ -705,12 +896,21 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_place_call(&mut *store, config, &call, &outbound, replies)
+                    ability!(provider, calling, "calling", store, instance).call_place_call(
+                        &mut *store,
+                        config,
+                        &call,
+                        &outbound,
+                        replies,
+                    )
                 })?;
                 settle(raw, |placed: calling::Placed| {
                     Ok(Placed {
                         provider_call_id: check.identifier(placed.provider_call_id, "a call's identifier")?,
-                        attachment: placed.attachment.map(|json| check.json(&json, ATTACHMENT_BYTES_MAX, "an attachment")).transpose()?,
+                        attachment: placed
+                            .attachment
+                            .map(|json| check.json(&json, ATTACHMENT_BYTES_MAX, "an attachment"))
+                            .transpose()?,
                     })
                 })
             }),
@@ -721,7 +921,12 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider cannot.
-    pub fn hang_up(&self, credentials: &Credentials, call: Call, moment: Moment) -> Result<Operation<bool>, InvokeError> {
+    pub fn hang_up(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        moment: Moment,
+    ) -> Result<Operation<bool>, InvokeError> {
         const EXPORT: &str = "calling.hang-up";
         self.require(Ability::Calling)?;
         Ok(Operation::new(
@@ -731,7 +936,12 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_hang_up(&mut *store, config, &call, replies)
+                    ability!(provider, calling, "calling", store, instance).call_hang_up(
+                        &mut *store,
+                        config,
+                        &call,
+                        replies,
+                    )
                 })?;
                 settle(raw, |outcome| Ok(outcome == calling::HangUpOutcome::AlreadyEnded))
             }),
@@ -742,7 +952,12 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider cannot.
-    pub fn fetch_status(&self, credentials: &Credentials, call: Call, moment: Moment) -> Result<Operation<(CallStatus, Option<u64>)>, InvokeError> {
+    pub fn fetch_status(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        moment: Moment,
+    ) -> Result<Operation<(CallStatus, Option<u64>)>, InvokeError> {
         const EXPORT: &str = "calling.fetch-status";
         self.require(Ability::Calling)?;
         Ok(Operation::new(
@@ -752,9 +967,16 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_fetch_status(&mut *store, config, &call, replies)
+                    ability!(provider, calling, "calling", store, instance).call_fetch_status(
+                        &mut *store,
+                        config,
+                        &call,
+                        replies,
+                    )
                 })?;
-                settle(raw, |report: calling::StatusReport| Ok((report.status, report.duration_ms)))
+                settle(raw, |report: calling::StatusReport| {
+                    Ok((report.status, report.duration_ms))
+                })
             }),
         ))
     }
@@ -763,7 +985,12 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider cannot.
-    pub fn fetch_cost(&self, credentials: &Credentials, call: Call, moment: Moment) -> Result<Operation<Option<Cost>>, InvokeError> {
+    pub fn fetch_cost(
+        &self,
+        credentials: &Credentials,
+        call: Call,
+        moment: Moment,
+    ) -> Result<Operation<Option<Cost>>, InvokeError> {
         const EXPORT: &str = "calling.fetch-cost";
         self.require(Ability::Calling)?;
         Ok(Operation::new(
@@ -773,9 +1000,16 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_fetch_cost(&mut *store, config, &call, replies)
+                    ability!(provider, calling, "calling", store, instance).call_fetch_cost(
+                        &mut *store,
+                        config,
+                        &call,
+                        replies,
+                    )
                 })?;
-                settle(raw, |cost: Option<calling::Cost>| cost.map(|cost| check.cost(cost)).transpose())
+                settle(raw, |cost: Option<calling::Cost>| {
+                    cost.map(|cost| check.cost(cost)).transpose()
+                })
             }),
         ))
     }
@@ -784,7 +1018,11 @@ impl Provider {
     ///
     /// # Errors
     /// A fault; a provider without the ability has none.
-    pub fn detection_modes(&self, credentials: &Credentials, moment: &Moment) -> Result<Vec<DetectionMode>, InvokeError> {
+    pub fn detection_modes(
+        &self,
+        credentials: &Credentials,
+        moment: &Moment,
+    ) -> Result<Vec<DetectionMode>, InvokeError> {
         if !self.can(Ability::Detection) {
             return Ok(Vec::new());
         }
@@ -800,7 +1038,12 @@ impl Provider {
     ///
     /// # Errors
     /// A fault; a provider without the ability has no verdicts.
-    pub fn detection_result(&self, credentials: &Credentials, webhook: &Webhook, moment: &Moment) -> Result<Option<AnsweredBy>, InvokeError> {
+    pub fn detection_result(
+        &self,
+        credentials: &Credentials,
+        webhook: &Webhook,
+        moment: &Moment,
+    ) -> Result<Option<AnsweredBy>, InvokeError> {
         if !self.can(Ability::Detection) {
             return Ok(None);
         }
@@ -808,7 +1051,11 @@ impl Provider {
         let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
         let config = invocation.config(&vault, &sealed)?;
         invocation.run("detection.detection-result", |provider, store, instance| {
-            ability!(provider, detection, "detection", store, instance).call_detection_result(&mut *store, &config, webhook)
+            ability!(provider, detection, "detection", store, instance).call_detection_result(
+                &mut *store,
+                &config,
+                webhook,
+            )
         })
     }
 
@@ -816,7 +1063,12 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider cannot tell.
-    pub fn validate_number(&self, credentials: &Credentials, address: String, moment: Moment) -> Result<Operation<Ownership>, InvokeError> {
+    pub fn validate_number(
+        &self,
+        credentials: &Credentials,
+        address: String,
+        moment: Moment,
+    ) -> Result<Operation<Ownership>, InvokeError> {
         const EXPORT: &str = "numbers.validate-number";
         self.require(Ability::Numbers)?;
         Ok(Operation::new(
@@ -826,7 +1078,12 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, numbers, "numbers", store, instance).call_validate_number(&mut *store, config, &address, replies)
+                    ability!(provider, numbers, "numbers", store, instance).call_validate_number(
+                        &mut *store,
+                        config,
+                        &address,
+                        replies,
+                    )
                 })?;
                 settle(raw, |ownership| {
                     Ok(match ownership {
@@ -843,7 +1100,12 @@ impl Provider {
     ///
     /// # Errors
     /// When the provider has no numbers.
-    pub fn provision_number(&self, credentials: &Credentials, address: String, moment: Moment) -> Result<Operation<Provisioning>, InvokeError> {
+    pub fn provision_number(
+        &self,
+        credentials: &Credentials,
+        address: String,
+        moment: Moment,
+    ) -> Result<Operation<Provisioning>, InvokeError> {
         const EXPORT: &str = "numbers.provision-number";
         self.require(Ability::Numbers)?;
         Ok(Operation::new(
@@ -853,7 +1115,12 @@ impl Provider {
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
                 let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, numbers, "numbers", store, instance).call_provision_number(&mut *store, config, &address, replies)
+                    ability!(provider, numbers, "numbers", store, instance).call_provision_number(
+                        &mut *store,
+                        config,
+                        &address,
+                        replies,
+                    )
                 })?;
                 settle(raw, |outcome| {
                     Ok(match outcome {
@@ -900,7 +1167,9 @@ impl Provider {
                     Ok(match outcome {
                         numbers::Synchronisation::Done => Synchronisation::Done,
                         numbers::Synchronisation::Unchanged => Synchronisation::Unchanged,
-                        numbers::Synchronisation::LeftAlone(reason) => Synchronisation::LeftAlone(check.text(reason, 300, "a reason")?),
+                        numbers::Synchronisation::LeftAlone(reason) => {
+                            Synchronisation::LeftAlone(check.text(reason, 300, "a reason")?)
+                        }
                     })
                 })
             }),
@@ -920,7 +1189,11 @@ impl Checker<'_> {
         if raw.currency.len() != 3 || !raw.currency.bytes().all(|b| b.is_ascii_uppercase()) {
             return self.malformed("the currency of a cost must be three upper-case letters (ISO 4217)");
         }
-        Ok(Cost { amount: raw.amount, currency: raw.currency, duration_s: raw.duration_s })
+        Ok(Cost {
+            amount: raw.amount,
+            currency: raw.currency,
+            duration_s: raw.duration_s,
+        })
     }
 }
 

@@ -75,7 +75,10 @@ pub(crate) fn evaluate(vault: &Vault, described: Result<Vec<wit::Proof>, wit::Re
                 return Err("a rejection contains a sealed reference".to_owned());
             }
             let clip = |text: &str, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
-            return Ok(Verdict::Refused(Refusal::Rejected { code: clip(&rejection.code, 64), message: clip(&rejection.message, 500) }));
+            return Ok(Verdict::Refused(Refusal::Rejected {
+                code: clip(&rejection.code, 64),
+                message: clip(&rejection.message, 500),
+            }));
         }
     };
     if proofs.is_empty() {
@@ -102,7 +105,10 @@ pub(crate) fn evaluate(vault: &Vault, described: Result<Vec<wit::Proof>, wit::Re
 /// The outer error is the guest's fault; the inner one a check that does not hold.
 fn evaluate_one(vault: &Vault, checks: &[wit::Check]) -> Result<Result<Vec<OnceKey>, String>, String> {
     if checks.len() > COUNT_MAX {
-        return Err(format!("{} checks in one proof; at most {COUNT_MAX} are evaluated", checks.len()));
+        return Err(format!(
+            "{} checks in one proof; at most {COUNT_MAX} are evaluated",
+            checks.len()
+        ));
     }
     let mut once = Vec::new();
     let mut proves = false;
@@ -128,7 +134,12 @@ fn evaluate_one(vault: &Vault, checks: &[wit::Check]) -> Result<Result<Vec<OnceK
                         bool::from(computed.ct_eq(&check.expected))
                     }
                 };
-                (holds, format!("{name} over the message: the key is not the one that signed it, or the URL or body is not what the carrier signed"))
+                (
+                    holds,
+                    format!(
+                        "{name} over the message: the key is not the one that signed it, or the URL or body is not what the carrier signed"
+                    ),
+                )
             }
             wit::Check::Digest(check) => {
                 let computed = match check.hash {
@@ -136,18 +147,30 @@ fn evaluate_one(vault: &Vault, checks: &[wit::Check]) -> Result<Result<Vec<OnceK
                     wit::Hash::Sha256 => hash::<Sha256>(vault, &check.message)?,
                     wit::Hash::Sha512 => hash::<Sha512>(vault, &check.message)?,
                 };
-                (bool::from(computed.ct_eq(&check.expected)), "digest: the body is not what the carrier hashed".to_owned())
+                (
+                    bool::from(computed.ct_eq(&check.expected)),
+                    "digest: the body is not what the carrier hashed".to_owned(),
+                )
             }
             wit::Check::Ed25519(check) => {
                 proves = true;
-                (ed25519(check), "Ed25519 signature: the public key does not belong to it, or the body or timestamp was changed".to_owned())
+                (
+                    ed25519(check),
+                    "Ed25519 signature: the public key does not belong to it, or the body or timestamp was changed"
+                        .to_owned(),
+                )
             }
             wit::Check::Equals(check) => {
                 proves = true;
-                let secret = vault.open(&check.sealed).ok_or("`equals` needs a sealed reference of this operation")?;
+                let secret = vault
+                    .open(&check.sealed)
+                    .ok_or("`equals` needs a sealed reference of this operation")?;
                 // Digests first, so that not even the length of the secret shows in the time taken.
                 let same = Sha256::digest(secret.expose().as_bytes()).ct_eq(&Sha256::digest(&check.presented));
-                (bool::from(same) && !secret.expose().is_empty(), "shared secret: what was presented is not the configured one".to_owned())
+                (
+                    bool::from(same) && !secret.expose().is_empty(),
+                    "shared secret: what was presented is not the configured one".to_owned(),
+                )
             }
             wit::Check::Once(check) => {
                 if check.key.is_empty() || check.key.len() > 128 || check.ttl_ms == 0 || check.ttl_ms > ONCE_MS_MAX {
@@ -156,7 +179,10 @@ fn evaluate_one(vault: &Vault, checks: &[wit::Check]) -> Result<Result<Vec<OnceK
                 if vault.occurs_in(check.key.as_bytes()) {
                     return Err("the key of `once` contains a sealed reference".to_owned());
                 }
-                once.push(OnceKey { key: check.key.clone(), ttl_ms: check.ttl_ms });
+                once.push(OnceKey {
+                    key: check.key.clone(),
+                    ttl_ms: check.ttl_ms,
+                });
                 (true, String::new())
             }
         };
@@ -175,13 +201,18 @@ fn evaluate_one(vault: &Vault, checks: &[wit::Check]) -> Result<Result<Vec<OnceK
 
 /// The key's bytes; `None` when the stored secret is not in the stated encoding, which no signature fits.
 fn key(vault: &Vault, key: &wit::SealedKey) -> Result<Option<Vec<u8>>, String> {
-    let secret = vault.open(&key.reference).ok_or("a key must be a sealed reference of this operation")?.expose();
+    let secret = vault
+        .open(&key.reference)
+        .ok_or("a key must be a sealed reference of this operation")?
+        .expose();
     let bytes = match key.encoding {
         wit::KeyEncoding::Utf8 => Some(secret.as_bytes().to_vec()),
         wit::KeyEncoding::Hex => hex::decode(secret.trim()).ok(),
         wit::KeyEncoding::Base64 => {
             let text = secret.trim();
-            [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD].iter().find_map(|engine| engine.decode(text).ok())
+            [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD]
+                .iter()
+                .find_map(|engine| engine.decode(text).ok())
         }
     };
     // An empty key would let anybody sign.
@@ -193,7 +224,13 @@ fn each(vault: &Vault, message: &[wit::Segment], mut update: impl FnMut(&[u8])) 
         match segment {
             wit::Segment::Bytes(bytes) => update(bytes),
             wit::Segment::Sealed(reference) => {
-                update(vault.open(reference).ok_or("a sealed segment must be a sealed reference of this operation")?.expose().as_bytes());
+                update(
+                    vault
+                        .open(reference)
+                        .ok_or("a sealed segment must be a sealed reference of this operation")?
+                        .expose()
+                        .as_bytes(),
+                );
             }
         }
     }
@@ -213,12 +250,17 @@ fn hash<D: sha2::Digest>(vault: &Vault, message: &[wit::Segment]) -> Result<Vec<
 }
 
 fn ed25519(check: &wit::Ed25519Check) -> bool {
-    let (Ok(key), Ok(signature)) = (<[u8; 32]>::try_from(check.public_key.as_slice()), <[u8; 64]>::try_from(check.signature.as_slice())) else {
+    let (Ok(key), Ok(signature)) = (
+        <[u8; 32]>::try_from(check.public_key.as_slice()),
+        <[u8; 64]>::try_from(check.signature.as_slice()),
+    ) else {
         return false;
     };
     // Strict: refuses the malleable signatures and weak keys that RFC 8032 leaves to the implementer.
-    ed25519_dalek::VerifyingKey::from_bytes(&key)
-        .is_ok_and(|key| key.verify_strict(&check.message, &ed25519_dalek::Signature::from_bytes(&signature)).is_ok())
+    ed25519_dalek::VerifyingKey::from_bytes(&key).is_ok_and(|key| {
+        key.verify_strict(&check.message, &ed25519_dalek::Signature::from_bytes(&signature))
+            .is_ok()
+    })
 }
 
 #[cfg(test)]

@@ -131,7 +131,10 @@ pub(crate) struct Exports {
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Provider").field("name", &self.inner.spec.name).field("digest", &self.inner.digest).finish_non_exhaustive()
+        f.debug_struct("Provider")
+            .field("name", &self.inner.spec.name)
+            .field("digest", &self.inner.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,7 +154,10 @@ impl Provider {
         let pre = engine
             .linker()
             .instantiate_pre(&component)
-            .map_err(|error| LoadError::Incompatible { interface: "imports".to_owned(), detail: one_line(&error) })?;
+            .map_err(|error| LoadError::Incompatible {
+                interface: "imports".to_owned(),
+                detail: one_line(&error),
+            })?;
         let exports = Exports::find(&pre, &present)?;
         let mut provider = Self {
             inner: Arc::new(Inner {
@@ -239,7 +245,12 @@ impl Provider {
     /// The hosts that a configuration grants.
     #[must_use]
     pub fn granted_hosts(&self, credentials: &Credentials) -> Vec<String> {
-        self.inner.spec.egress_hosts.iter().filter_map(|host| host.resolve(|field| credentials.plain_text(field).map(str::to_owned))).collect()
+        self.inner
+            .spec
+            .egress_hosts
+            .iter()
+            .filter_map(|host| host.resolve(|field| credentials.plain_text(field).map(str::to_owned)))
+            .collect()
     }
 
     /// A fresh instance.
@@ -247,7 +258,11 @@ impl Provider {
         let mut store = self.inner.engine.store(limits, moment.now_ms, moment.seed());
         store.set_epoch_deadline(1);
         match self.inner.pre.instantiate(&mut store) {
-            Ok(instance) => Ok(Invocation { provider: self.clone(), store, instance }),
+            Ok(instance) => Ok(Invocation {
+                provider: self.clone(),
+                store,
+                instance,
+            }),
             Err(error) => Err(classify("instantiation", store.data(), &error)),
         }
     }
@@ -258,7 +273,10 @@ impl Provider {
         let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
         let (store, instance, exports) = (&mut invocation.store, &invocation.instance, self.exports());
         let fits = |interface: &str, result: wasmtime::Result<()>| {
-            result.map_err(|error| LoadError::Incompatible { interface: interface.to_owned(), detail: one_line(&error) })
+            result.map_err(|error| LoadError::Incompatible {
+                interface: interface.to_owned(),
+                detail: one_line(&error),
+            })
         };
         fits("descriptor", exports.descriptor.load(&mut *store, instance).map(drop))?;
         fits("webhook", exports.webhook.load(&mut *store, instance).map(drop))?;
@@ -279,7 +297,11 @@ impl Provider {
     fn read_spec(&self) -> Result<ProviderSpec, LoadError> {
         let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
         let raw = invocation.run("descriptor.spec", |provider, store, instance| {
-            provider.exports().descriptor.load(&mut *store, instance)?.call_spec(&mut *store)
+            provider
+                .exports()
+                .descriptor
+                .load(&mut *store, instance)?
+                .call_spec(&mut *store)
         })?;
         Ok(ProviderSpec::try_from(raw)?)
     }
@@ -289,9 +311,16 @@ impl Provider {
         for reason in RejectionReason::ALL {
             let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
             let raw = invocation.run("answer.rejection-markup", |provider, store, instance| {
-                provider.exports().answer.load(&mut *store, instance)?.call_rejection_markup(&mut *store, reason.to_wit())
+                provider
+                    .exports()
+                    .answer
+                    .load(&mut *store, instance)?
+                    .call_rejection_markup(&mut *store, reason.to_wit())
             })?;
-            let response = Response::try_from(raw).map_err(|what| LoadError::Rejection { reason: format!("{reason:?}"), what })?;
+            let response = Response::try_from(raw).map_err(|what| LoadError::Rejection {
+                reason: format!("{reason:?}"),
+                what,
+            })?;
             rejections.insert(reason, response);
         }
         Ok(rejections)
@@ -303,7 +332,9 @@ impl Provider {
     /// [`InvokeError::Configuration`] with the problems that the provider found; anything else is a fault.
     pub fn check_credentials(&self, credentials: &Credentials, moment: &Moment) -> Result<(), InvokeError> {
         let (vault, sealed) = seal(credentials, moment);
-        self.instantiate(Limits::CONTROL, moment)?.config(&vault, &sealed).map(drop)
+        self.instantiate(Limits::CONTROL, moment)?
+            .config(&vault, &sealed)
+            .map(drop)
     }
 }
 
@@ -326,7 +357,9 @@ pub(crate) struct Invocation {
 
 impl std::fmt::Debug for Invocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Invocation").field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("Invocation")
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
     }
 }
 
@@ -344,7 +377,12 @@ impl Invocation {
         let result = call(&self.provider, &mut self.store, &self.instance);
         if let Some(text) = self.store.data_mut().inert.take_output() {
             // Its words are a stranger's, and may quote what it was given: the log says only that there are some.
-            tracing::debug!(provider = self.provider.name(), export, bytes = text.len(), "the guest printed something");
+            tracing::debug!(
+                provider = self.provider.name(),
+                export,
+                bytes = text.len(),
+                "the guest printed something"
+            );
         }
         result.map_err(|error| classify(export, self.store.data(), &error))
     }
@@ -352,13 +390,22 @@ impl Invocation {
     /// Lets the provider shape its configuration.
     pub(crate) fn config(&mut self, vault: &Vault, sealed: &String) -> Result<String, InvokeError> {
         let shaped = self.run("descriptor.config-loader", |provider, store, instance| {
-            provider.exports().descriptor.load(&mut *store, instance)?.call_config_loader(&mut *store, sealed)
+            provider
+                .exports()
+                .descriptor
+                .load(&mut *store, instance)?
+                .call_config_loader(&mut *store, sealed)
         })?;
         match shaped {
             Ok(config) if serde_json::from_str::<serde_json::Value>(&config).is_ok() => Ok(config),
-            Ok(_) => Err(GuestFault::MalformedOutput { export: "descriptor.config-loader", what: "the configuration is not JSON".to_owned() }.into()),
+            Ok(_) => Err(GuestFault::MalformedOutput {
+                export: "descriptor.config-loader",
+                what: "the configuration is not JSON".to_owned(),
+            }
+            .into()),
             Err(problems) => {
-                let clip = |text: &str, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
+                let clip =
+                    |text: &str, max: usize| text.chars().filter(|c| !c.is_control()).take(max).collect::<String>();
                 Err(InvokeError::Configuration(
                     problems
                         .iter()
@@ -381,21 +428,41 @@ fn classify(export: &'static str, state: &State, error: &wasmtime::Error) -> Inv
         return HostFault::AtCapacity(one_line(error)).into();
     }
     if state.past_deadline {
-        return GuestFault::Deadline { export, budget_ms: state.limits.cpu_ms_max }.into();
+        return GuestFault::Deadline {
+            export,
+            budget_ms: state.limits.cpu_ms_max,
+        }
+        .into();
     }
     let text = one_line(error);
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => GuestFault::Deadline { export, budget_ms: state.limits.cpu_ms_max }.into(),
+        Some(Trap::Interrupt) => GuestFault::Deadline {
+            export,
+            budget_ms: state.limits.cpu_ms_max,
+        }
+        .into(),
         Some(Trap::StackOverflow) => GuestFault::Stack { export }.into(),
         Some(_) => match state.refused_bytes {
-            Some(wanted_bytes) => GuestFault::Memory { export, wanted_bytes, limit_bytes: state.limits.memory_bytes_max }.into(),
+            Some(wanted_bytes) => GuestFault::Memory {
+                export,
+                wanted_bytes,
+                limit_bytes: state.limits.memory_bytes_max,
+            }
+            .into(),
             None => GuestFault::Trap { export, detail: text }.into(),
         },
-        None if text.contains("fuel allocated for hostcalls") => {
-            GuestFault::TooMuchOutput { export, what: format!("more than {} bytes", state.limits.output_bytes_max) }.into()
+        None if text.contains("fuel allocated for hostcalls") => GuestFault::TooMuchOutput {
+            export,
+            what: format!("more than {} bytes", state.limits.output_bytes_max),
         }
+        .into(),
         None if export == "instantiation" => match state.refused_bytes {
-            Some(wanted_bytes) => GuestFault::Memory { export, wanted_bytes, limit_bytes: state.limits.memory_bytes_max }.into(),
+            Some(wanted_bytes) => GuestFault::Memory {
+                export,
+                wanted_bytes,
+                limit_bytes: state.limits.memory_bytes_max,
+            }
+            .into(),
             None => GuestFault::Trap { export, detail: text }.into(),
         },
         None if error.is::<inert::Stopped>() => GuestFault::Trap { export, detail: text }.into(),
@@ -407,7 +474,9 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, 
     let mut imports = Vec::new();
     for (name, item) in component.component_type().imports(engine.wasmtime()) {
         if !inert::is_allowed(name) || !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            return Err(LoadError::ForbiddenImport { import: name.chars().take(200).collect() });
+            return Err(LoadError::ForbiddenImport {
+                import: name.chars().take(200).collect(),
+            });
         }
         imports.push(name.to_owned());
     }
@@ -417,32 +486,60 @@ fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, 
 
 fn check_resources(component: &Component) -> Result<(), LoadError> {
     let Some(needed) = component.resources_required() else {
-        return Err(LoadError::Resources { what: "core modules of its own importer".to_owned(), max: 0 });
+        return Err(LoadError::Resources {
+            what: "core modules of its own importer".to_owned(),
+            max: 0,
+        });
     };
     let limits = [("memories", needed.num_memories, 8), ("tables", needed.num_tables, 16)];
     for (what, count, max) in limits {
         if count > max {
-            return Err(LoadError::Resources { what: format!("{count} {what}"), max: max as usize });
+            return Err(LoadError::Resources {
+                what: format!("{count} {what}"),
+                max: max as usize,
+            });
         }
     }
     let initial_bytes = usize::try_from(needed.max_initial_memory_size.unwrap_or(0)).unwrap_or(usize::MAX);
     if initial_bytes > Limits::CONTROL.memory_bytes_max {
-        return Err(LoadError::Resources { what: format!("{initial_bytes} bytes of memory at the start"), max: Limits::CONTROL.memory_bytes_max });
+        return Err(LoadError::Resources {
+            what: format!("{initial_bytes} bytes of memory at the start"),
+            max: Limits::CONTROL.memory_bytes_max,
+        });
     }
     Ok(())
 }
 
 fn check_exports(engine: &Engine, component: &Component) -> Result<Vec<Ability>, LoadError> {
-    let exported: Vec<String> = component.component_type().exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
-    let has = |interface: &str| exported.iter().any(|name| *name == format!("{PACKAGE}{interface}{VERSION}"));
+    let exported: Vec<String> = component
+        .component_type()
+        .exports(engine.wasmtime())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let has = |interface: &str| {
+        exported
+            .iter()
+            .any(|name| *name == format!("{PACKAGE}{interface}{VERSION}"))
+    };
     for interface in ["descriptor", "webhook", "answer", "media"] {
         if !has(interface) {
             let found = exported
                 .iter()
-                .find(|name| name.strip_prefix(PACKAGE).is_some_and(|rest| rest.split('@').next() == Some(interface)))
-                .map(|name| format!(" but `{}`, which is of another version", name.chars().take(200).collect::<String>()))
+                .find(|name| {
+                    name.strip_prefix(PACKAGE)
+                        .is_some_and(|rest| rest.split('@').next() == Some(interface))
+                })
+                .map(|name| {
+                    format!(
+                        " but `{}`, which is of another version",
+                        name.chars().take(200).collect::<String>()
+                    )
+                })
                 .unwrap_or_default();
-            return Err(LoadError::MissingExport { interface: format!("{PACKAGE}{interface}{VERSION}"), found });
+            return Err(LoadError::MissingExport {
+                interface: format!("{PACKAGE}{interface}{VERSION}"),
+                found,
+            });
         }
     }
     Ok(Ability::ALL.into_iter().filter(|ability| has(ability.name())).collect())
@@ -452,16 +549,31 @@ impl Exports {
     fn find(pre: &InstancePre<State>, present: &[Ability]) -> Result<Self, LoadError> {
         let misfit = |interface: &str| {
             let interface = interface.to_owned();
-            move |error: wasmtime::Error| LoadError::Incompatible { interface, detail: one_line(&error) }
+            move |error: wasmtime::Error| LoadError::Incompatible {
+                interface,
+                detail: one_line(&error),
+            }
         };
         Ok(Self {
             descriptor: descriptor::GuestIndices::new(pre).map_err(misfit("descriptor"))?,
             webhook: webhook::GuestIndices::new(pre).map_err(misfit("webhook"))?,
             answer: answer::GuestIndices::new(pre).map_err(misfit("answer"))?,
             media: media::GuestIndices::new(pre).map_err(misfit("media"))?,
-            calling: present.contains(&Ability::Calling).then(|| calling::GuestIndices::new(pre)).transpose().map_err(misfit("calling"))?,
-            detection: present.contains(&Ability::Detection).then(|| detection::GuestIndices::new(pre)).transpose().map_err(misfit("detection"))?,
-            numbers: present.contains(&Ability::Numbers).then(|| numbers::GuestIndices::new(pre)).transpose().map_err(misfit("numbers"))?,
+            calling: present
+                .contains(&Ability::Calling)
+                .then(|| calling::GuestIndices::new(pre))
+                .transpose()
+                .map_err(misfit("calling"))?,
+            detection: present
+                .contains(&Ability::Detection)
+                .then(|| detection::GuestIndices::new(pre))
+                .transpose()
+                .map_err(misfit("detection"))?,
+            numbers: present
+                .contains(&Ability::Numbers)
+                .then(|| numbers::GuestIndices::new(pre))
+                .transpose()
+                .map_err(misfit("numbers"))?,
         })
     }
 }

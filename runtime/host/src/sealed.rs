@@ -48,14 +48,20 @@ pub(crate) struct Vault {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault").field("secrets", &self.secrets.len()).finish_non_exhaustive()
+        f.debug_struct("Vault")
+            .field("secrets", &self.secrets.len())
+            .finish_non_exhaustive()
     }
 }
 
 impl Vault {
     /// `nonce` is 128 random bits, never used before.
     pub(crate) fn new(nonce: [u8; 16]) -> Self {
-        Self { prefix: format!("sealed-{}-", hex::encode(nonce)), secrets: Vec::new(), composed: Vec::new() }
+        Self {
+            prefix: format!("sealed-{}-", hex::encode(nonce)),
+            secrets: Vec::new(),
+            composed: Vec::new(),
+        }
     }
 
     pub(crate) fn seal(&mut self, secret: Secret) -> String {
@@ -67,7 +73,11 @@ impl Vault {
     /// The secret behind a token that is the whole text.
     pub(crate) fn open(&self, token: &str) -> Option<&Secret> {
         let index = token.strip_prefix(&self.prefix)?;
-        if index.len() != 3 { None } else { self.secrets.get(index.parse::<usize>().ok()?) }
+        if index.len() != 3 {
+            None
+        } else {
+            self.secrets.get(index.parse::<usize>().ok()?)
+        }
     }
 
     /// The text with every token in it replaced by its secret.
@@ -92,11 +102,22 @@ impl Vault {
     /// The bytes with every secret of this operation replaced by its token: plain, or in base64, hex, URL or JSON spelling.
     /// A carrier that echoes a credential thereby tells the component nothing.
     pub(crate) fn reseal(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let sealed = self.secrets.iter().enumerate().map(|(index, secret)| (secret, format!("{}{index:03}", self.prefix)));
-        let composed = self.composed.iter().map(|secret| (secret, format!("{}cmp", self.prefix)));
+        let sealed = self
+            .secrets
+            .iter()
+            .enumerate()
+            .map(|(index, secret)| (secret, format!("{}{index:03}", self.prefix)));
+        let composed = self
+            .composed
+            .iter()
+            .map(|secret| (secret, format!("{}cmp", self.prefix)));
         let mut all: Vec<(String, String)> = sealed
             .chain(composed)
-            .flat_map(|(secret, token)| spellings(secret.expose()).into_iter().map(move |spelling| (spelling, token.clone())))
+            .flat_map(|(secret, token)| {
+                spellings(secret.expose())
+                    .into_iter()
+                    .map(move |spelling| (spelling, token.clone()))
+            })
             .filter(|(spelling, _)| spelling.len() >= RESEAL_BYTES_MIN)
             .collect();
         // The longest first: one spelling, and one secret, may be part of another.
@@ -172,7 +193,12 @@ mod tests {
     fn a_token_opens_only_in_its_own_operation() {
         let (vault, token) = vault();
         assert_eq!(vault.open(&token).map(Secret::expose), Some("hush/ü\"x"));
-        assert_eq!(vault.open_within(&format!("key={token};")).map(|s| s.expose().to_owned()), Some("key=hush/ü\"x;".to_owned()));
+        assert_eq!(
+            vault
+                .open_within(&format!("key={token};"))
+                .map(|s| s.expose().to_owned()),
+            Some("key=hush/ü\"x;".to_owned())
+        );
         assert!(Vault::new([8; 16]).open(&token).is_none());
         assert!(vault.open_within(&format!("{}999", vault.prefix)).is_none());
     }

@@ -240,7 +240,15 @@ impl HostPattern {
         {
             // A field alone holds a whole origin; what is more than an origin in it does not matter here.
             let text = value(field)?;
-            let url = url::Url::parse(if text.contains("://") { text.clone() } else { format!("https://{text}") }.as_str()).ok()?;
+            let url = url::Url::parse(
+                if text.contains("://") {
+                    text.clone()
+                } else {
+                    format!("https://{text}")
+                }
+                .as_str(),
+            )
+            .ok()?;
             let origin = url.origin().ascii_serialization();
             return matches!(url.scheme(), "http" | "https").then_some(origin);
         }
@@ -262,7 +270,10 @@ impl HostPattern {
     }
 
     fn fields(&self) -> impl Iterator<Item = &str> {
-        self.0.split('{').skip(1).filter_map(|part| part.split_once('}').map(|(name, _)| name))
+        self.0
+            .split('{')
+            .skip(1)
+            .filter_map(|part| part.split_once('}').map(|(name, _)| name))
     }
 }
 
@@ -291,7 +302,10 @@ struct Check<'a>(&'a str);
 
 impl Check<'_> {
     fn fail<T>(&self, problem: impl Into<String>) -> Result<T, SpecError> {
-        Err(SpecError { place: self.0.to_owned(), problem: problem.into() })
+        Err(SpecError {
+            place: self.0.to_owned(),
+            problem: problem.into(),
+        })
     }
 
     fn text(&self, text: &str, max: usize) -> Result<(), SpecError> {
@@ -312,8 +326,16 @@ impl Check<'_> {
         self.text(text, max)?;
         let shape = text.starts_with(|c: char| c.is_ascii_lowercase())
             && !text.ends_with(separator)
-            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == separator);
-        if shape { Ok(()) } else { self.fail(format!("must be lower-case letters, digits and `{separator}`, starting with a letter")) }
+            && text
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == separator);
+        if shape {
+            Ok(())
+        } else {
+            self.fail(format!(
+                "must be lower-case letters, digits and `{separator}`, starting with a letter"
+            ))
+        }
     }
 }
 
@@ -322,7 +344,11 @@ fn at(place: &str) -> Check<'_> {
 }
 
 fn too_many(place: &str, count: usize, max: usize) -> Result<(), SpecError> {
-    if count > max { at(place).fail(format!("at most {max} are allowed, there are {count}")) } else { Ok(()) }
+    if count > max {
+        at(place).fail(format!("at most {max} are allowed, there are {count}"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Words that the runtime uses itself in the place of a provider's name.
@@ -351,7 +377,12 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
         if names.len() != raw.fields.len() {
             return at("fields").fail("every name must be unique");
         }
-        let fields = raw.fields.into_iter().enumerate().map(|(n, field)| check_field(n, field, &names)).collect::<Result<Vec<_>, _>>()?;
+        let fields = raw
+            .fields
+            .into_iter()
+            .enumerate()
+            .map(|(n, field)| check_field(n, field, &names))
+            .collect::<Result<Vec<_>, _>>()?;
         let account_id_field = (!raw.account_id_field.is_empty()).then_some(raw.account_id_field);
         if let Some(name) = &account_id_field {
             match fields.iter().find(|field| field.name == *name) {
@@ -370,13 +401,21 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
             if routes.iter().any(|other| other.name == route.name) {
                 return at(&format!("routes[{n}].name")).fail("must be unique");
             }
-            if routes.iter().any(|other| other.path == route.path && other.method == route.method) {
+            if routes
+                .iter()
+                .any(|other| other.path == route.path && other.method == route.method)
+            {
                 return at(&format!("routes[{n}].path")).fail("is used by another route with the same method");
             }
             routes.push(route);
         }
         too_many("egress-hosts", raw.egress_hosts.len(), EGRESS_HOSTS_MAX)?;
-        let egress_hosts = raw.egress_hosts.into_iter().enumerate().map(|(n, host)| check_host(n, host, &fields)).collect::<Result<_, _>>()?;
+        let egress_hosts = raw
+            .egress_hosts
+            .into_iter()
+            .enumerate()
+            .map(|(n, host)| check_host(n, host, &fields))
+            .collect::<Result<_, _>>()?;
         let webhook_proof = match raw.webhook_proof {
             wit::ProofPolicy::Required => ProofPolicy::Required,
             wit::ProofPolicy::NoWebhooks if routes.is_empty() => ProofPolicy::NoWebhooks,
@@ -439,7 +478,10 @@ fn check_field(n: usize, raw: wit::Field, names: &BTreeSet<String>) -> Result<Fi
         if options.iter().any(|other| other.value == choice.value) {
             return at(&place("options")).fail("every value must be unique");
         }
-        options.push(Choice { value: choice.value, label: choice.label });
+        options.push(Choice {
+            value: choice.value,
+            label: choice.label,
+        });
     }
     let visible_when = match raw.visible_when {
         None => None,
@@ -448,9 +490,13 @@ fn check_field(n: usize, raw: wit::Field, names: &BTreeSet<String>) -> Result<Fi
                 return at(&place("visible-when")).fail("must name another field of the spec");
             }
             let Ok(equals) = serde_json::from_str::<Value>(&condition.equals) else {
-                return at(&place("visible-when")).fail("`equals` must be JSON text, such as \"true\" or \"\\\"eu\\\"\"");
+                return at(&place("visible-when"))
+                    .fail("`equals` must be JSON text, such as \"true\" or \"\\\"eu\\\"\"");
             };
-            Some(Condition { field: condition.field, equals })
+            Some(Condition {
+                field: condition.field,
+                equals,
+            })
         }
     };
     Ok(Field {
@@ -484,22 +530,36 @@ fn check_media(raw: wit::MediaProfile) -> Result<MediaProfile, SpecError> {
                 wit::Encoding::L16Le => Encoding::L16Le,
                 wit::Encoding::L16Be => Encoding::L16Be,
             };
-            let rates: &[u32] = if matches!(encoding, Encoding::Pcmu | Encoding::Pcma) { &[8000] } else { &[8000, 16000, 24000, 48000] };
+            let rates: &[u32] = if matches!(encoding, Encoding::Pcmu | Encoding::Pcma) {
+                &[8000]
+            } else {
+                &[8000, 16000, 24000, 48000]
+            };
             if !rates.contains(&format.sample_rate_hz) {
                 return at(&format!("media.formats[{n}].sample-rate-hz")).fail(format!("must be one of {rates:?}"));
             }
-            Ok(WireFormat { encoding, sample_rate_hz: format.sample_rate_hz })
+            Ok(WireFormat {
+                encoding,
+                sample_rate_hz: format.sample_rate_hz,
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     if ![10, 20, 30, 40, 60].contains(&raw.frame_ms) {
         return at("media.frame-ms").fail("must be 10, 20, 30, 40 or 60");
     }
     if let Some(name) = &raw.subprotocol
-        && (name.is_empty() || name.len() > 64 || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
+        && (name.is_empty()
+            || name.len() > 64
+            || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
     {
         return at("media.subprotocol").fail("must be a token of at most 64 letters, digits, `-`, `.` and `_`");
     }
-    Ok(MediaProfile { formats, frame_ms: raw.frame_ms, subprotocol: raw.subprotocol, echoes_marks: raw.echoes_marks })
+    Ok(MediaProfile {
+        formats,
+        frame_ms: raw.frame_ms,
+        subprotocol: raw.subprotocol,
+        echoes_marks: raw.echoes_marks,
+    })
 }
 
 fn check_route(n: usize, raw: wit::Route) -> Result<Route, SpecError> {
@@ -518,9 +578,12 @@ fn check_route(n: usize, raw: wit::Route) -> Result<Route, SpecError> {
             calls += 1;
         } else if segment.is_empty()
             || segment.bytes().all(|b| b == b'.')
-            || !segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+            || !segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
         {
-            return at(&place("path")).fail("must be relative, of segments with letters, digits, `-`, `.`, `_`, `~`, or `{call}`");
+            return at(&place("path"))
+                .fail("must be relative, of segments with letters, digits, `-`, `.`, `_`, `~`, or `{call}`");
         }
     }
     let purpose = match raw.purpose {
@@ -530,7 +593,12 @@ fn check_route(n: usize, raw: wit::Route) -> Result<Route, SpecError> {
     if calls > 1 || (calls == 0 && purpose == RoutePurpose::Answer) {
         return at(&place("path")).fail("an answer route names `{call}` once, a callback route at most once");
     }
-    Ok(Route { name: raw.name, purpose, method: raw.method, path: raw.path })
+    Ok(Route {
+        name: raw.name,
+        purpose,
+        method: raw.method,
+        path: raw.path,
+    })
 }
 
 fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, SpecError> {
@@ -542,21 +610,34 @@ fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, Sp
     }
     // The URL standard lets more into a host than DNS does, and rewrites what is not ASCII: what the operator reads must be
     // what is compared.
-    if let Some(c) = raw.chars().find(|c| !c.is_ascii_alphanumeric() && !"-._:/{}".contains(*c)) {
-        return check.fail(format!("must not contain {c:?}; write an international name in its xn-- form"));
+    if let Some(c) = raw
+        .chars()
+        .find(|c| !c.is_ascii_alphanumeric() && !"-._:/{}".contains(*c))
+    {
+        return check.fail(format!(
+            "must not contain {c:?}; write an international name in its xn-- form"
+        ));
     }
     let pattern = HostPattern(raw);
     for name in pattern.fields() {
         match fields.iter().find(|field| field.name == name) {
             None => return check.fail(format!("`{{{name}}}` is not a field of this spec")),
-            Some(field) if field.sensitive => return check.fail(format!("`{{{name}}}` is sensitive; a secret must not become part of a host")),
+            Some(field) if field.sensitive => {
+                return check.fail(format!(
+                    "`{{{name}}}` is sensitive; a secret must not become part of a host"
+                ));
+            }
             Some(_) => {}
         }
     }
     let Some(sample) = pattern.resolve(|_| Some("sample".to_owned())) else {
         return check.fail("braces do not pair up");
     };
-    let url = if sample.contains("://") { sample } else { format!("https://{sample}") };
+    let url = if sample.contains("://") {
+        sample
+    } else {
+        format!("https://{sample}")
+    };
     match url::Url::parse(&url) {
         Ok(url)
             if matches!(url.scheme(), "http" | "https")
@@ -564,8 +645,13 @@ fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, Sp
                 && url.query().is_none()
                 && url.fragment().is_none()
                 && url.username().is_empty()
-                && matches!(url.host(), Some(url::Host::Domain(host)) if (host.contains('.') || host == "sample") && !host.contains('}')) => {}
-        _ => return check.fail("must be a host name with an optional port, or `http://` and such a host: no path, no address literal"),
+                && matches!(url.host(), Some(url::Host::Domain(host)) if (host.contains('.') || host == "sample") && !host.contains('}')) =>
+            {}
+        _ => {
+            return check.fail(
+                "must be a host name with an optional port, or `http://` and such a host: no path, no address literal",
+            );
+        }
     }
     Ok(pattern)
 }
@@ -582,7 +668,12 @@ impl ProviderSpec {
             requires_caller_id: false,
             fields: Vec::new(),
             account_id_field: None,
-            media: MediaProfile { formats: Vec::new(), frame_ms: 20, subprotocol: None, echoes_marks: false },
+            media: MediaProfile {
+                formats: Vec::new(),
+                frame_ms: 20,
+                subprotocol: None,
+                echoes_marks: false,
+            },
             routes: Vec::new(),
             egress_hosts: Vec::new(),
             webhook_proof: ProofPolicy::NoWebhooks,

@@ -33,9 +33,7 @@ use strowger_host::operation::{DetectionMode, Failure, Ownership, Synchronisatio
 use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 use thiserror::Error;
 
-use crate::store::{
-    Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs,
-};
+use crate::store::{Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs};
 
 pub use self::error::ApiError;
 

@@ -31,7 +31,13 @@ use crate::settings::Flags;
 #[command(name = "strowger", version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
     /// What to log, for example `info` or `strowger_server=debug`
-    #[arg(long, global = true, env = "STROWGER_LOG", value_name = "FILTER", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "STROWGER_LOG",
+        value_name = "FILTER",
+        hide_env_values = true
+    )]
     log: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -99,7 +105,13 @@ struct SettingsArgs {
 
 impl SettingsArgs {
     fn flags(self) -> Flags {
-        let list = |flags: Flags, name: &str, values: Vec<String>| if values.is_empty() { flags } else { flags.set_all(name, values) };
+        let list = |flags: Flags, name: &str, values: Vec<String>| {
+            if values.is_empty() {
+                flags
+            } else {
+                flags.set_all(name, values)
+            }
+        };
         let flags = Flags::default()
             .config(self.config)
             .set("data_dir", self.data_dir)
@@ -121,10 +133,19 @@ impl SettingsArgs {
 /// When it is no filter.
 pub fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
     let filter = EnvFilter::try_new(text)?;
-    let filters = ["tungstenite", "tokio_tungstenite", "hyper", "hyper_util", "h2", "reqwest", "rustls", "sqlx"]
-        .iter()
-        .filter_map(|target| format!("{target}=info").parse().ok())
-        .fold(filter, EnvFilter::add_directive);
+    let filters = [
+        "tungstenite",
+        "tokio_tungstenite",
+        "hyper",
+        "hyper_util",
+        "h2",
+        "reqwest",
+        "rustls",
+        "sqlx",
+    ]
+    .iter()
+    .filter_map(|target| format!("{target}=info").parse().ok())
+    .fold(filter, EnvFilter::add_directive);
     Ok(filters)
 }
 
@@ -151,11 +172,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let result = match cli.command {
         Command::Serve(settings) => with_runtime(serve::run(settings.flags())),
         Command::Demo(args) => with_runtime(demo::run(args)),
-        Command::Org(OrgCommand::Create { name, settings }) => with_runtime(organization::create(name, settings.flags())),
+        Command::Org(OrgCommand::Create { name, settings }) => {
+            with_runtime(organization::create(name, settings.flags()))
+        }
         Command::Provider(command) => provider::run(command),
     };
     match result {
@@ -168,5 +194,8 @@ pub fn main() -> ExitCode {
 }
 
 fn with_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
 }

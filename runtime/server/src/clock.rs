@@ -31,7 +31,10 @@ impl Clock {
 
     /// Wall-clock time from elsewhere, for tests. Host time is tokio's, which a test may pause.
     pub fn with_wall(wall: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        Self { origin: Instant::now(), wall: Arc::new(wall) }
+        Self {
+            origin: Instant::now(),
+            wall: Arc::new(wall),
+        }
     }
 
     /// Milliseconds since 1970-01-01 UTC.

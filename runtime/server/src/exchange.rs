@@ -118,7 +118,11 @@ pub struct Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(inner) = self.exchange.upgrade() {
-            inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.call_id);
+            inner
+                .sessions
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&self.call_id);
             inner.session_closed.notify_waiters();
         }
     }
@@ -204,9 +208,11 @@ impl Exchange {
     }
 
     fn closing(&self, call: &CallId) -> Closing {
-        Closing { exchange: Arc::downgrade(&self.inner), call_id: call.clone() }
+        Closing {
+            exchange: Arc::downgrade(&self.inner),
+            call_id: call.clone(),
+        }
     }
-
 
     fn is_draining(&self) -> bool {
         self.inner.draining.load(Ordering::Acquire)
@@ -219,7 +225,11 @@ impl Exchange {
             None => self.public_base().to_owned(),
         };
         let base_url = format!("{base}/api/v1/telephony/ws");
-        MediaAddress { url: format!("{base_url}/{}", token.expose()), base_url, token: token.expose().to_owned() }
+        MediaAddress {
+            url: format!("{base_url}/{}", token.expose()),
+            base_url,
+            token: token.expose().to_owned(),
+        }
     }
 
     /// Claims the media socket of a call: the first who presents the token gets it.
@@ -227,7 +237,12 @@ impl Exchange {
     /// # Errors
     /// When there is no call, or not any more, or another socket was first.
     pub async fn claim_media(&self, token: &str) -> Result<SessionHandle, MediaRefusal> {
-        let call = match self.inner.store.claim_media(&MediaToken::new(token), self.inner.clock.unix_ms()).await {
+        let call = match self
+            .inner
+            .store
+            .claim_media(&MediaToken::new(token), self.inner.clock.unix_ms())
+            .await
+        {
             Ok(call) => call,
             Err(NotClaimable::Unknown) => return Err(MediaRefusal::Unknown),
             Err(NotClaimable::Expired | NotClaimable::Ended) => return Err(MediaRefusal::Expired),
@@ -246,7 +261,13 @@ impl Exchange {
     /// Asks a live call to end. `false` when it is not live.
     pub async fn hang_up(&self, call: &CallId) -> bool {
         match self.session(call) {
-            Some(session) => session.event(Event::HangUpRequested { by: strowger_call::Requester::Api }).await,
+            Some(session) => {
+                session
+                    .event(Event::HangUpRequested {
+                        by: strowger_call::Requester::Api,
+                    })
+                    .await
+            }
             None => false,
         }
     }
@@ -261,7 +282,12 @@ impl Exchange {
             let now = self.inner.clock.unix_ms();
             let duration_ms = call.answered_at.map_or(0, |at| u64::try_from(now - at).unwrap_or(0));
             let outcome = json!({ "status": "failed", "reason": "shutdown", "detail": "the gateway stopped while the call was live" });
-            let finish = CallFinish { outcome, answered_at: call.answered_at, ended_at: now, duration_ms };
+            let finish = CallFinish {
+                outcome,
+                answered_at: call.answered_at,
+                ended_at: now,
+                duration_ms,
+            };
             self.inner.store.finish_call(&call.id, &finish).await?;
         }
         Ok(abandoned.len())

@@ -87,8 +87,14 @@ impl Gateway {
         // The port first: of all that can fail, it is what somebody else may have.
         let listener = TcpListener::bind(settings.listen)
             .await
-            .map_err(|cause| StartError::Listen { address: settings.listen, cause })?;
-        let address = listener.local_addr().map_err(|cause| StartError::Listen { address: settings.listen, cause })?;
+            .map_err(|cause| StartError::Listen {
+                address: settings.listen,
+                cause,
+            })?;
+        let address = listener.local_addr().map_err(|cause| StartError::Listen {
+            address: settings.listen,
+            cause,
+        })?;
         settings.prepare_data_dir()?;
         let keyring = settings.keyring()?;
         let engine = engine(&settings, &keyring)?;
@@ -113,13 +119,19 @@ impl Gateway {
             recording: settings.recording,
             calls_max: settings.calls_max as usize,
             call_duration_max: settings.call_duration_max,
-            agent_limits: AgentLimits { media_folder: Some(settings.data_dir.join("media")), ..AgentLimits::default() },
+            agent_limits: AgentLimits {
+                media_folder: Some(settings.data_dir.join("media")),
+                ..AgentLimits::default()
+            },
         };
         let recordings = RecordingWriter::start().map_err(StartError::Thread)?;
         let exchange = Exchange::new(options, store, registry, dialler, egress, recordings, clock);
         let abandoned = exchange.close_abandoned_calls().await?;
         if abandoned > 0 {
-            tracing::warn!(calls = abandoned, "closed the records of calls that an earlier run left open");
+            tracing::warn!(
+                calls = abandoned,
+                "closed the records of calls that an earlier run left open"
+            );
         }
 
         let stop = CancellationToken::new();
@@ -130,13 +142,23 @@ impl Gateway {
         // Frames of 20 ms must not wait for one another's acknowledgement.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let serving = tokio::spawn(async move {
-            let served = axum::serve(listener, app).with_graceful_shutdown(stopped.cancelled_owned()).await;
+            let served = axum::serve(listener, app)
+                .with_graceful_shutdown(stopped.cancelled_owned())
+                .await;
             if let Err(error) = served {
                 tracing::error!(%error, "the listener failed");
             }
         });
         let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
-        Ok(Self { exchange, address, serving, housekeeping, stop, grace: settings.shutdown_grace, skipped })
+        Ok(Self {
+            exchange,
+            address,
+            serving,
+            housekeeping,
+            stop,
+            grace: settings.shutdown_grace,
+            skipped,
+        })
     }
 
     /// Where it listens.
@@ -156,7 +178,10 @@ impl Gateway {
         let ended = self.exchange.drain(self.grace).await;
         self.stop.cancel();
         // Idle keep-alive connections would otherwise hold the end up.
-        if tokio::time::timeout(Duration::from_secs(5), self.serving).await.is_err() {
+        if tokio::time::timeout(Duration::from_secs(5), self.serving)
+            .await
+            .is_err()
+        {
             tracing::debug!("connections were left open");
         }
         drop(self.housekeeping.await);
@@ -175,12 +200,21 @@ fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
 }
 
 /// Compiling takes seconds for a large component: away from the threads that serve sockets.
-async fn load_providers(registry: &Registry, engine: &Engine, folder: PathBuf) -> Result<Vec<RegisterError>, RegisterError> {
+async fn load_providers(
+    registry: &Registry,
+    engine: &Engine,
+    folder: PathBuf,
+) -> Result<Vec<RegisterError>, RegisterError> {
     let (registry, engine) = (registry.clone(), engine.clone());
     let shown = folder.clone();
     tokio::task::spawn_blocking(move || registry.load_folder(&engine, &folder))
         .await
-        .unwrap_or_else(|error| Err(RegisterError::Read { path: shown, cause: std::io::Error::other(error) }))
+        .unwrap_or_else(|error| {
+            Err(RegisterError::Read {
+                path: shown,
+                cause: std::io::Error::other(error),
+            })
+        })
 }
 
 async fn keep_house(exchange: Exchange, stop: CancellationToken) {

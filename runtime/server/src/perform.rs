@@ -68,7 +68,12 @@ impl Performer {
     /// Performs effects through this door and this store.
     #[must_use]
     pub fn new(egress: Egress, store: Store, clock: Clock) -> Self {
-        Self { egress, store, clock, guests: Arc::new(Semaphore::new(GUESTS_AT_ONCE)) }
+        Self {
+            egress,
+            store,
+            clock,
+            guests: Arc::new(Semaphore::new(GUESTS_AT_ONCE)),
+        }
     }
 
     /// Runs guest code away from the threads that serve sockets.
@@ -133,15 +138,27 @@ impl Performer {
                 Err(error) => tracing::warn!(%error, "a host of the provider's spec grants nothing"),
             }
         }
-        let headers = request.headers.iter().map(|(name, value)| (name.clone(), value.expose().as_bytes().to_vec())).collect();
+        let headers = request
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().as_bytes().to_vec()))
+            .collect();
         let sent = self
             .egress
-            .send(Request { method: request.method, url: request.url.to_string(), headers, body: request.body.into(), grants: &grants })
+            .send(Request {
+                method: request.method,
+                url: request.url.to_string(),
+                headers,
+                body: request.body.into(),
+                grants: &grants,
+            })
             .await;
         match sent {
-            Ok(response) => {
-                Reply::Http(IncomingResponse { status: response.status, headers: response.headers, body: response.body.to_vec() })
-            }
+            Ok(response) => Reply::Http(IncomingResponse {
+                status: response.status,
+                headers: response.headers,
+                body: response.body.to_vec(),
+            }),
             Err(error) => {
                 tracing::warn!(code = error.code(), %error, "request to the carrier failed");
                 Reply::Unreachable(error.code().to_owned())

@@ -17,8 +17,15 @@ const QUEUE_LENGTH: usize = 4_096;
 
 /// What the thread is asked to do.
 enum Command {
-    Samples { path: PathBuf, rate_hz: u32, stereo: Vec<i16> },
-    Close { path: PathBuf, done: oneshot::Sender<bool> },
+    Samples {
+        path: PathBuf,
+        rate_hz: u32,
+        stereo: Vec<i16>,
+    },
+    Close {
+        path: PathBuf,
+        done: oneshot::Sender<bool>,
+    },
 }
 
 /// The way to the thread. Cloning shares it; the thread ends with the last clone.
@@ -34,14 +41,22 @@ impl RecordingWriter {
     /// When the machine has no thread left.
     pub fn start() -> std::io::Result<Self> {
         let (commands, queue) = sync_channel(QUEUE_LENGTH);
-        std::thread::Builder::new().name("recordings".to_owned()).spawn(move || write_all(&queue))?;
+        std::thread::Builder::new()
+            .name("recordings".to_owned())
+            .spawn(move || write_all(&queue))?;
         Ok(Self { commands })
     }
 
     /// A recording that will be at `path` once it is closed.
     #[must_use]
     pub fn open(&self, path: PathBuf, rate_hz: u32) -> Recording {
-        Recording { writer: self.clone(), path, rate_hz, broken: false, closed: false }
+        Recording {
+            writer: self.clone(),
+            path,
+            rate_hz,
+            broken: false,
+            closed: false,
+        }
     }
 }
 
@@ -61,10 +76,18 @@ impl Recording {
         if self.broken || stereo.is_empty() {
             return;
         }
-        let command = Command::Samples { path: self.path.clone(), rate_hz: self.rate_hz, stereo };
+        let command = Command::Samples {
+            path: self.path.clone(),
+            rate_hz: self.rate_hz,
+            stereo,
+        };
         if let Err(error) = self.writer.commands.try_send(command) {
             self.broken = true;
-            let why = if matches!(error, TrySendError::Full(_)) { "the disk does not keep up" } else { "its writer is gone" };
+            let why = if matches!(error, TrySendError::Full(_)) {
+                "the disk does not keep up"
+            } else {
+                "its writer is gone"
+            };
             tracing::error!(why, "the recording ends here");
         }
     }
@@ -74,9 +97,14 @@ impl Recording {
         self.closed = true;
         let (done, written) = oneshot::channel();
         let commands = self.writer.commands.clone();
-        let command = Command::Close { path: self.path.clone(), done };
+        let command = Command::Close {
+            path: self.path.clone(),
+            done,
+        };
         // The queue may be full for a moment; the end of a call may wait for the disk, its media no more.
-        let sent = tokio::task::spawn_blocking(move || commands.send(command).is_ok()).await.unwrap_or(false);
+        let sent = tokio::task::spawn_blocking(move || commands.send(command).is_ok())
+            .await
+            .unwrap_or(false);
         (sent && written.await.unwrap_or(false)).then(|| self.path.clone())
     }
 }
@@ -86,7 +114,15 @@ impl Drop for Recording {
     fn drop(&mut self) {
         if !self.closed {
             let (done, _) = oneshot::channel();
-            if self.writer.commands.try_send(Command::Close { path: self.path.clone(), done }).is_err() {
+            if self
+                .writer
+                .commands
+                .try_send(Command::Close {
+                    path: self.path.clone(),
+                    done,
+                })
+                .is_err()
+            {
                 tracing::error!("a recording was left open");
             }
         }
@@ -129,7 +165,12 @@ fn append(open: &mut HashMap<PathBuf, Open>, path: &Path, rate_hz: u32, stereo: 
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let spec = WavSpec { channels: 2, sample_rate: rate_hz, bits_per_sample: 16, sample_format: SampleFormat::Int };
+        let spec = WavSpec {
+            channels: 2,
+            sample_rate: rate_hz,
+            bits_per_sample: 16,
+            sample_format: SampleFormat::Int,
+        };
         open.insert(path.to_owned(), WavWriter::create(partial(path), spec)?);
     }
     let Some(file) = open.get_mut(path) else { return Ok(()) };

@@ -86,7 +86,10 @@ impl Registry {
     /// # Errors
     /// When the folder itself cannot be read.
     pub fn load_folder(&self, engine: &Engine, folder: &Path) -> Result<Vec<RegisterError>, RegisterError> {
-        let read = |cause| RegisterError::Read { path: folder.to_owned(), cause };
+        let read = |cause| RegisterError::Read {
+            path: folder.to_owned(),
+            cause,
+        };
         let mut files = std::fs::read_dir(folder)
             .map_err(read)?
             .map(|entry| entry.map(|entry| entry.path()))
@@ -94,25 +97,42 @@ impl Registry {
             .map_err(read)?;
         files.retain(|file| file.extension().is_some_and(|extension| extension == "wasm"));
         files.sort();
-        Ok(files.iter().filter_map(|file| self.load_file(engine, file).err()).collect())
+        Ok(files
+            .iter()
+            .filter_map(|file| self.load_file(engine, file).err())
+            .collect())
     }
 
     fn load_file(&self, engine: &Engine, file: &Path) -> Result<Registered, RegisterError> {
-        let bytes = std::fs::read(file).map_err(|cause| RegisterError::Read { path: file.to_owned(), cause })?;
-        let provider =
-            Provider::load(engine, &bytes).map_err(|cause| RegisterError::Load { file: file.to_owned(), cause })?;
+        let bytes = std::fs::read(file).map_err(|cause| RegisterError::Read {
+            path: file.to_owned(),
+            cause,
+        })?;
+        let provider = Provider::load(engine, &bytes).map_err(|cause| RegisterError::Load {
+            file: file.to_owned(),
+            cause,
+        })?;
         self.register(provider)
     }
 
     /// The provider of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Provider> {
-        self.providers.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.providers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// All providers, sorted by name: the order in which they are asked whether a webhook is theirs.
     #[must_use]
     pub fn providers(&self) -> Vec<Provider> {
-        self.providers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.providers
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 }

@@ -14,7 +14,8 @@ use axum::extract::ws::WebSocket;
 use serde_json::{Value, json};
 use strowger_call::timeline::{Entry, Kind, Timeline};
 use strowger_call::{
-    Action, AnsweredBy, Call, CallStatus, Digit, EndReason, Event, Monotonic, Outcome, ProviderCallId, Recorded, Verdict,
+    Action, AnsweredBy, Call, CallStatus, Digit, EndReason, Event, Monotonic, Outcome, ProviderCallId, Recorded,
+    Verdict,
 };
 use strowger_host::Provider;
 use tokio::sync::{mpsc, watch};
@@ -83,8 +84,14 @@ impl SessionHandle {
 pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> SessionHandle {
     let (mailbox, messages) = mpsc::channel(MAILBOX_LENGTH);
     let (answered, answer) = watch::channel(None);
-    let handle =
-        SessionHandle { mailbox: mailbox.clone(), provider: context.provider.clone(), context: context.clone(), answer, answered, answering: Arc::default() };
+    let handle = SessionHandle {
+        mailbox: mailbox.clone(),
+        provider: context.provider.clone(),
+        context: context.clone(),
+        answer,
+        answered,
+        answering: Arc::default(),
+    };
     let session = Session {
         started_us: context.clock.host_us(),
         started_ms: context.clock.unix_ms(),
@@ -192,7 +199,9 @@ impl Session {
             self.call.poll_timeout(),
             self.media.as_ref().and_then(MediaPath::next_wake),
             // The end of the last words is not an event of its own.
-            self.last_words.as_ref().map(|words| words.until.min(self.now() + LAST_WORDS_CHECK)),
+            self.last_words
+                .as_ref()
+                .map(|words| words.until.min(self.now() + LAST_WORDS_CHECK)),
         ]
         .into_iter()
         .flatten()
@@ -229,7 +238,9 @@ impl Session {
         if self.media_refused || self.media.is_some() {
             return;
         }
-        let call = self.context.guest_call(self.provider_call_id.as_ref(), self.attachment.as_ref());
+        let call = self
+            .context
+            .guest_call(self.provider_call_id.as_ref(), self.attachment.as_ref());
         match self.context.open_leg(call).await {
             Ok(leg) => {
                 self.media = Some(MediaPath::new(&self.context, leg, socket, self.now()));
@@ -237,7 +248,9 @@ impl Session {
             }
             Err(error) => {
                 tracing::error!(%error, "the provider cannot take the media");
-                self.event(Event::MediaFailed { reason: error.to_string() });
+                self.event(Event::MediaFailed {
+                    reason: error.to_string(),
+                });
             }
         }
     }
@@ -277,7 +290,12 @@ impl Session {
             frame_ms: self.context.provider.spec().media.frame_ms,
             capabilities,
         };
-        self.agent = Some(agent::connect(agent.clone(), call, self.context.agent_limits.clone(), self.context.dialler.clone()));
+        self.agent = Some(agent::connect(
+            agent.clone(),
+            call,
+            self.context.agent_limits.clone(),
+            self.context.dialler.clone(),
+        ));
     }
 
     fn start_agent(&mut self) {
@@ -308,7 +326,10 @@ impl Session {
 
     fn close_agent(&mut self, reason: EndReason) {
         if let Some(agent) = self.agent.take() {
-            let reason = serde_json::to_value(reason).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+            let reason = serde_json::to_value(reason)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned))
+                .unwrap_or_default();
             stop(&agent, reason);
         }
         self.last_words = None;
@@ -322,7 +343,11 @@ impl Session {
                 Ok(already_ended) => Event::HangUpDone { already_ended },
                 Err(error) => {
                     tracing::warn!(%error, "hanging up failed");
-                    Event::HangUpFailed { code: error.code(), message: error.to_string(), retryable: error.is_retryable() }
+                    Event::HangUpFailed {
+                        code: error.code(),
+                        message: error.to_string(),
+                        retryable: error.is_retryable(),
+                    }
                 }
             }
         });
@@ -333,8 +358,14 @@ impl Session {
         let context = self.context.clone();
         self.report(async move {
             match context.fetch_status(call).await {
-                Ok((status, duration_ms)) => Event::Status { status, duration_ms, cause: None },
-                Err(error) => Event::StatusUnavailable { reason: error.to_string() },
+                Ok((status, duration_ms)) => Event::Status {
+                    status,
+                    duration_ms,
+                    cause: None,
+                },
+                Err(error) => Event::StatusUnavailable {
+                    reason: error.to_string(),
+                },
             }
         });
     }
@@ -345,8 +376,12 @@ impl Session {
         self.report(async move {
             match context.fetch_cost(call).await {
                 Ok(Some(cost)) => Event::CostKnown { cost },
-                Ok(None) => Event::CostUnavailable { reason: "not rated yet".to_owned() },
-                Err(error) => Event::CostUnavailable { reason: error.to_string() },
+                Ok(None) => Event::CostUnavailable {
+                    reason: "not rated yet".to_owned(),
+                },
+                Err(error) => Event::CostUnavailable {
+                    reason: error.to_string(),
+                },
             }
         });
     }
@@ -395,7 +430,11 @@ impl Session {
     }
 
     fn spoke(&mut self, from_ms: u64, to_ms: u64) {
-        let last = self.entries.iter_mut().rev().find(|entry| entry.kind == Kind::AgentSpeaking);
+        let last = self
+            .entries
+            .iter_mut()
+            .rev()
+            .find(|entry| entry.kind == Kind::AgentSpeaking);
         match last {
             Some(last) if last.to_ms.is_some_and(|end| from_ms <= end + BREATH_MS) => last.to_ms = Some(to_ms),
             _ => self.draw(Entry::span(Kind::AgentSpeaking, from_ms, to_ms, "agent speaks")),
@@ -488,7 +527,9 @@ impl Session {
             Some(AgentEvent::Stalled) => drop(self.event(Event::AgentStalled)),
             None => {
                 self.agent = None;
-                self.event(Event::AgentFailed { reason: "the agent's connection ended".to_owned() });
+                self.event(Event::AgentFailed {
+                    reason: "the agent's connection ended".to_owned(),
+                });
             }
         }
     }
@@ -507,13 +548,22 @@ impl Session {
         let now_us = self.context.clock.host_us();
         let at_ms = self.at_ms();
         let Some(media) = &mut self.media else { return };
-        let Some((cleared, fault)) = media.clear(now_us).await else { return };
+        let Some((cleared, fault)) = media.clear(now_us).await else {
+            return;
+        };
         if let Some(since) = self.speaking_since_ms.take() {
             self.spoke(since, at_ms);
         }
         let heard_ms = cleared.heard_ms;
-        self.command(AgentCommand::Cleared { heard_ms, marks: cleared.marks });
-        self.draw(Entry::point(Kind::BargeIn, at_ms, format!("barge-in · {heard_ms} ms heard")));
+        self.command(AgentCommand::Cleared {
+            heard_ms,
+            marks: cleared.marks,
+        });
+        self.draw(Entry::point(
+            Kind::BargeIn,
+            at_ms,
+            format!("barge-in · {heard_ms} ms heard"),
+        ));
         self.event(Event::BargedIn { heard_ms });
         if let Some(fault) = fault {
             self.event(fault);
@@ -521,17 +571,27 @@ impl Session {
     }
 
     fn record(&mut self, recorded: &Recorded) {
-        let at_ms = self.started_ms + i64::try_from(recorded.at.as_micros().saturating_sub(self.started_us) / 1_000).unwrap_or(0);
+        let at_ms = self.started_ms
+            + i64::try_from(recorded.at.as_micros().saturating_sub(self.started_us) / 1_000).unwrap_or(0);
         let on_axis = recorded.at.as_micros().saturating_sub(self.started_us) / 1_000;
         if let Some(entry) = drawn(&recorded.event, on_axis) {
             self.draw(entry);
         }
         let detail = serde_json::to_value(&recorded.event).unwrap_or(Value::Null);
-        let kind = detail.get("type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        let kind = detail
+            .get("type")
+            .and_then(Value::as_str)
+            .unwrap_or("unknown")
+            .to_owned();
         tracing::info!(event = kind, late = recorded.late, "call event");
         // A status that the carrier repeats after the end finds this key taken.
         let dedupe_key = matches!(recorded.event, Event::Status { .. }).then(|| format!("told:{detail}"));
-        let event = NewEvent { at: at_ms, kind, detail: json!({ "event": detail, "late": recorded.late }), dedupe_key };
+        let event = NewEvent {
+            at: at_ms,
+            kind,
+            detail: json!({ "event": detail, "late": recorded.late }),
+            dedupe_key,
+        };
         // The queue holds as many as a call may record.
         if self.events.try_send(event).is_err() {
             tracing::error!("a call event could not be kept");
@@ -544,7 +604,11 @@ impl Session {
         while let Ok(message) = self.messages.try_recv() {
             if let SessionMessage::Event(event) = message {
                 let now = self.now();
-                self.record(&Recorded { at: now, event, late: true });
+                self.record(&Recorded {
+                    at: now,
+                    event,
+                    late: true,
+                });
             }
         }
         if let Some(agent) = self.agent.take() {
@@ -568,8 +632,14 @@ impl Session {
                 format!(
                     "{} · {} · {}",
                     self.context.provider.spec().display_name,
-                    serde_json::to_value(outcome.status).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
-                    serde_json::to_value(outcome.reason).ok().and_then(|v| v.as_str().map(|s| s.replace('_', " "))).unwrap_or_default(),
+                    serde_json::to_value(outcome.status)
+                        .ok()
+                        .and_then(|v| v.as_str().map(str::to_owned))
+                        .unwrap_or_default(),
+                    serde_json::to_value(outcome.reason)
+                        .ok()
+                        .and_then(|v| v.as_str().map(|s| s.replace('_', " ")))
+                        .unwrap_or_default(),
                 ),
             ],
             duration_ms: ended_ms,
@@ -578,7 +648,17 @@ impl Session {
         };
         let summary = self.call.summary();
         drop(self.events);
-        self.context.close_record(&outcome, &summary, self.started_ms, self.started_us, recording, &timeline, &statistics).await;
+        self.context
+            .close_record(
+                &outcome,
+                &summary,
+                self.started_ms,
+                self.started_us,
+                recording,
+                &timeline,
+                &statistics,
+            )
+            .await;
         tracing::info!(status = ?outcome.status, reason = ?outcome.reason, duration_ms = outcome.duration_ms, "call ended");
     }
 }
@@ -601,12 +681,26 @@ fn drawn(event: &Event, at_ms: u64) -> Option<Entry> {
     let (kind, label) = match event {
         Event::WebhookAnswered => (Kind::Answered, "answered".to_owned()),
         Event::Status { status, .. } => {
-            let name = serde_json::to_value(status).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-            (if *status == CallStatus::Ringing { Kind::Ringing } else { Kind::Status }, name)
+            let name = serde_json::to_value(status)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            (
+                if *status == CallStatus::Ringing {
+                    Kind::Ringing
+                } else {
+                    Kind::Status
+                },
+                name,
+            )
         }
         Event::Placed { .. } => (Kind::Status, "placed".to_owned()),
         Event::AnsweredBy { by } => {
-            let who = if *by == AnsweredBy::Human { "a human answered" } else { "a machine may have answered" };
+            let who = if *by == AnsweredBy::Human {
+                "a human answered"
+            } else {
+                "a machine may have answered"
+            };
             (Kind::Status, who.to_owned())
         }
         Event::MediaConnected => (Kind::Media, "media socket".to_owned()),

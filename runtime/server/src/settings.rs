@@ -335,7 +335,8 @@ impl Settings {
             Ok(text) => found.file = Some(SettingsFile::parse(path, &text)?),
             // Below a file there is no settings file either; what is wrong with the directory is told when it is used.
             Err(error)
-                if named.is_none() && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                if named.is_none()
+                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(source) => return Err(SettingsError::Unreadable { path, source }),
         }
 

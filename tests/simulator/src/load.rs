@@ -501,6 +501,10 @@ async fn converse(tcp: TcpStream, protocol: AgentProtocol, meters: &Meters) -> R
             message = socket.next() => {
                 let Some(Ok(message)) = message else { return Ok(()) };
                 let at = clock::now();
+                // Pings are answered below this layer, and are no part of the protocol.
+                if !matches!(message, Message::Text(_) | Message::Binary(_)) {
+                    continue;
+                }
                 let (Heard::Audio(samples), _) = wire.read(&message)? else { continue };
                 probe.to_agent.heard(crate::speech::duration_of(samples.len(), rate_hz));
                 if let Some(tone) = detector.hear(at, &samples)

@@ -103,9 +103,7 @@ fn settings(mut form: Form, stored: Option<&AgentSettings>) -> Result<AgentSetti
     if sent.is_none() && stored.is_none() {
         form.required::<()>("protocol", None);
     }
-    let protocol = sent
-        .or(stored.map(|stored| stored.protocol))
-        .unwrap_or(Protocol::Echo);
+    let protocol = sent.or(stored.map(|stored| stored.protocol)).unwrap_or(Protocol::Echo);
 
     let sent_url = form.text("url", URL_CHARS_MAX);
     let url = if protocol.is_remote() {

@@ -12,8 +12,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use strowger_simulator::agent::{AgentDo, AgentOptions, AgentProtocol, AgentScript, AgentWhen, Agent as SimulatedAgent};
-use strowger_simulator::{CallReport, Carrier, CallerScript, Gateway as GatewayAddress, InboundCall, Options, RunningCarrier, speech};
+use strowger_simulator::agent::{
+    Agent as SimulatedAgent, AgentDo, AgentOptions, AgentProtocol, AgentScript, AgentWhen,
+};
+use strowger_simulator::{
+    CallReport, CallerScript, Carrier, Gateway as GatewayAddress, InboundCall, Options, RunningCarrier, speech,
+};
 
 use crate::gateway::Gateway;
 use crate::settings::{Flags, Settings};
@@ -48,7 +52,8 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         other => bail!("--agent: `{other}` is not a protocol of the demo; use strowger or media-streams"),
     };
     let data = tempfile::tempdir().context("cannot make a temporary folder for the gateway's data")?;
-    let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")?);
+    let progress =
+        ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}")?);
     progress.enable_steady_tick(Duration::from_millis(100));
 
     progress.set_message("starting a carrier and an agent …");
@@ -63,7 +68,10 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         .set_all("providers", [args.providers.display()])
         // Carrier and agent are on this machine, which an operator must allow.
         .set_all("allow_networks", ["127.0.0.0/8"])
-        .set_all("egress_routes", [format!("{}=http://{}", exchange.rest_host(), exchange.rest_addr())]);
+        .set_all(
+            "egress_routes",
+            [format!("{}=http://{}", exchange.rest_host(), exchange.rest_addr())],
+        );
     let gateway = Gateway::start(Settings::load(&flags)?).await?;
     let base = format!("http://{}", gateway.address());
     exchange.set_gateway(GatewayAddress::at(&base)?)?;
@@ -75,7 +83,10 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     progress.set_message(format!("{} calls; this takes about twenty seconds …", carrier.name()));
     let call = exchange.place_inbound(InboundCall::new(CALLER, exchange.own_number(), caller()))?;
     let Ok(report) = call.finished(CALL_TIMEOUT).await else {
-        bail!("the call did not end in {} s; see with --log info what happened", CALL_TIMEOUT.as_secs());
+        bail!(
+            "the call did not end in {} s; see with --log info what happened",
+            CALL_TIMEOUT.as_secs()
+        );
     };
     progress.set_message("waiting for the record to be closed …");
     let record = api.closed_call(CALL_TIMEOUT).await?;
@@ -107,7 +118,10 @@ fn choose_carrier(name: Option<&str>) -> anyhow::Result<&'static dyn Carrier> {
         None => carriers.first().copied().context("there is no simulated carrier"),
         Some(name) => strowger_simulator::by_name(name).with_context(|| {
             let known: Vec<&str> = carriers.iter().map(|carrier| carrier.name()).collect();
-            format!("--carrier: there is no simulated carrier `{name}`; there are {}", known.join(", "))
+            format!(
+                "--carrier: there is no simulated carrier `{name}`; there are {}",
+                known.join(", ")
+            )
         }),
     }
 }
@@ -125,14 +139,28 @@ fn caller() -> CallerScript {
 /// The agent greets, stops when it is interrupted, answers, and hangs up when it is told to by a key.
 fn conversation() -> AgentScript {
     AgentScript::new()
-        .on(AgentWhen::Start, [speech::agent().into(), AgentDo::Mark("greeting".to_owned())])
-        .once(AgentWhen::HeardWhileSpeaking(Duration::from_millis(200)), [AgentDo::Clear])
-        .once(AgentWhen::Quiet(Duration::from_millis(1_300)), [speech::agent_reply().into(), AgentDo::Mark("reply".to_owned())])
+        .on(
+            AgentWhen::Start,
+            [speech::agent().into(), AgentDo::Mark("greeting".to_owned())],
+        )
+        .once(
+            AgentWhen::HeardWhileSpeaking(Duration::from_millis(200)),
+            [AgentDo::Clear],
+        )
+        .once(
+            AgentWhen::Quiet(Duration::from_millis(1_300)),
+            [speech::agent_reply().into(), AgentDo::Mark("reply".to_owned())],
+        )
         .on(AgentWhen::Dtmf('5'), [AgentDo::HangUp])
 }
 
 fn save_wav(path: &Path, rate_hz: u32, samples: &[i16]) -> anyhow::Result<()> {
-    let spec = hound::WavSpec { channels: 1, sample_rate: rate_hz, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate_hz,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut file = hound::WavWriter::create(path, spec)?;
     for &sample in samples {
         file.write_sample(sample)?;
@@ -151,17 +179,35 @@ impl Api {
     async fn new(gateway: &Gateway, base: &str) -> anyhow::Result<Self> {
         let store = gateway.exchange().store();
         let now = gateway.exchange().clock().unix_ms();
-        let organization = store.create_organization(&OrganizationId::generate(), "Demo", now).await?;
+        let organization = store
+            .create_organization(&OrganizationId::generate(), "Demo", now)
+            .await?;
         let key = ApiKey::generate()?;
-        store.create_api_key(&organization.id, &ApiKeyId::generate(), "demo", &key, now).await?;
+        store
+            .create_api_key(&organization.id, &ApiKeyId::generate(), "demo", &key, now)
+            .await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { client, base: format!("{base}/api/v1"), key })
+        Ok(Self {
+            client,
+            base: format!("{base}/api/v1"),
+            key,
+        })
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> anyhow::Result<reqwest::Response> {
-        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(self.key.expose());
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.base))
+            .bearer_auth(self.key.expose());
         let request = match body {
-            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            Some(body) => request
+                .header("content-type", "application/json")
+                .body(body.to_string()),
             None => request,
         };
         let response = request.send().await?;
@@ -193,11 +239,17 @@ impl Api {
         config["provider"] = json!(exchange.carrier().name());
         let config = json!({ "name": "Demo carrier", "is_default_outbound": true, "config": config });
         let config = self.post("/organizations/telephony-configs", config).await?;
-        let number = json!({ "address": exchange.own_number(), "inbound_agent_id": agent["id"], "is_default_caller_id": true });
+        let number =
+            json!({ "address": exchange.own_number(), "inbound_agent_id": agent["id"], "is_default_caller_id": true });
         let id = config["id"].as_str().context("the configuration has no id")?;
-        let number = self.post(&format!("/organizations/telephony-configs/{id}/phone-numbers"), number).await?;
+        let number = self
+            .post(&format!("/organizations/telephony-configs/{id}/phone-numbers"), number)
+            .await?;
         if number["provider_sync"]["ok"] != json!(true) {
-            bail!("the carrier could not be told where calls go: {}", number["provider_sync"]["message"]);
+            bail!(
+                "the carrier could not be told where calls go: {}",
+                number["provider_sync"]["message"]
+            );
         }
         Ok(())
     }
@@ -216,7 +268,9 @@ impl Api {
                 }
             }
         };
-        tokio::time::timeout(within, closed).await.context("the call's record was not closed in time")?
+        tokio::time::timeout(within, closed)
+            .await
+            .context("the call's record was not closed in time")?
     }
 
     async fn events(&self, id: &str) -> anyhow::Result<Value> {
@@ -224,7 +278,9 @@ impl Api {
     }
 
     async fn save(&self, id: &str, what: &str, path: &Path) -> anyhow::Result<PathBuf> {
-        let response = self.send(reqwest::Method::GET, &format!("/calls/{id}/{what}"), None).await?;
+        let response = self
+            .send(reqwest::Method::GET, &format!("/calls/{id}/{what}"), None)
+            .await?;
         std::fs::write(path, response.bytes().await?).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path.to_owned())
     }
@@ -237,24 +293,52 @@ fn summarise(gateway: &Gateway, report: &CallReport, record: &Value, events: &Va
     say!("");
     say!("carrier     {provider}, simulated");
     if let Some(provider) = loaded {
-        say!("provider    {} {} as a sandboxed component, sha256:{}…", provider.name(), provider.spec().version, &provider.digest()[..12]);
+        say!(
+            "provider    {} {} as a sandboxed component, sha256:{}…",
+            provider.name(),
+            provider.spec().version,
+            &provider.digest()[..12]
+        );
     }
     let outcome = &record["outcome"];
     let text = |value: &Value| value.as_str().unwrap_or("?").replace('_', " ");
-    say!("outcome     {} ({})", text(&outcome["status"]), text(&outcome["reason"]));
-    say!("duration    {} ms, by the carrier {} ms", record["duration_ms"], outcome["carrier_duration_ms"]);
-    say!("cost        {}", match &record["cost"] {
-        Value::Null => "not rated".to_owned(),
-        cost => format!("{} {}", text(&cost["amount"]), text(&cost["currency"])),
-    });
+    say!(
+        "outcome     {} ({})",
+        text(&outcome["status"]),
+        text(&outcome["reason"])
+    );
+    say!(
+        "duration    {} ms, by the carrier {} ms",
+        record["duration_ms"],
+        outcome["carrier_duration_ms"]
+    );
+    say!(
+        "cost        {}",
+        match &record["cost"] {
+            Value::Null => "not rated".to_owned(),
+            cost => format!("{} {}", text(&cost["amount"]), text(&cost["currency"])),
+        }
+    );
     if let Some(stream) = report.stream() {
         let pacing = stream.pacing();
-        say!("caller      {} frames of 20 ms sent; the gateway lost {}", stream.sent.len(), outcome["media"]["caller_frames_lost"]);
+        say!(
+            "caller      {} frames of 20 ms sent; the gateway lost {}",
+            stream.sent.len(),
+            outcome["media"]["caller_frames_lost"]
+        );
         say!(
             "agent       {} frames received; pacing jitter p50 {:.1} ms, p99 {:.1} ms; at most {:.0} ms ahead",
-            pacing.messages, pacing.jitter_p50_ms, pacing.jitter_p99_ms, pacing.ahead_max_ms
+            pacing.messages,
+            pacing.jitter_p50_ms,
+            pacing.jitter_p99_ms,
+            pacing.ahead_max_ms
         );
-        say!("barge-in    {} time(s), {} mark(s), DTMF {}", stream.clears.len(), stream.marks.len(), stream.digits_sent);
+        say!(
+            "barge-in    {} time(s), {} mark(s), DTMF {}",
+            stream.clears.len(),
+            stream.marks.len(),
+            stream.digits_sent
+        );
     }
     say!("");
     say!("events");

@@ -12,9 +12,13 @@ pub(super) async fn create(name: String, flags: Flags) -> anyhow::Result<ExitCod
     settings.prepare_data_dir()?;
     let store = Store::open(&settings.database_url, settings.keyring()?, &StoreOptions::default()).await?;
     let now = Clock::system().unix_ms();
-    let organization = store.create_organization(&OrganizationId::generate(), &name, now).await?;
+    let organization = store
+        .create_organization(&OrganizationId::generate(), &name, now)
+        .await?;
     let key = ApiKey::generate()?;
-    store.create_api_key(&organization.id, &ApiKeyId::generate(), "first", &key, now).await?;
+    store
+        .create_api_key(&organization.id, &ApiKeyId::generate(), "first", &key, now)
+        .await?;
     store.close().await;
     say!("organisation  {}", organization.name);
     say!("id            {}", organization.id.as_str());

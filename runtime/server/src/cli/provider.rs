@@ -66,7 +66,10 @@ pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn engine() -> anyhow::Result<Engine> {
-    Ok(Engine::new(EngineOptions { instances_max: 16, cache: None })?)
+    Ok(Engine::new(EngineOptions {
+        instances_max: 16,
+        cache: None,
+    })?)
 }
 
 fn load(file: &Path) -> anyhow::Result<Provider> {
@@ -93,12 +96,23 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
     for provider in registry.providers() {
         let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
         let spec = provider.spec();
-        say!("{:<16} {:<10} {:<24} {:<12} {}", spec.name, spec.version, spec.display_name, &provider.digest()[..12], abilities.join(" "));
+        say!(
+            "{:<16} {:<10} {:<24} {:<12} {}",
+            spec.name,
+            spec.version,
+            spec.display_name,
+            &provider.digest()[..12],
+            abilities.join(" ")
+        );
     }
     for error in &skipped {
         eprintln!("passed over: {error}");
     }
-    Ok(if skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if skipped.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -128,8 +142,18 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     say!("digest     sha256:{}", provider.digest());
     say!("size       {} bytes", provider.size_bytes());
     let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
-    say!("abilities  {}", if abilities.is_empty() { "none beside the required".to_owned() } else { abilities.join(", ") });
-    heading("imports: all of them inert, none reaches the outside", provider.imports().len());
+    say!(
+        "abilities  {}",
+        if abilities.is_empty() {
+            "none beside the required".to_owned()
+        } else {
+            abilities.join(", ")
+        }
+    );
+    heading(
+        "imports: all of them inert, none reaches the outside",
+        provider.imports().len(),
+    );
     for import in provider.imports() {
         say!("  {import}");
     }
@@ -140,7 +164,13 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     heading("routes", spec.routes.len());
     for route in &spec.routes {
         let purpose = format!("{:?}", route.purpose).to_lowercase();
-        say!("  {:<5} /api/v1/telephony/{}/{:<28} {} ({purpose})", route.method, spec.name, route.path, route.name);
+        say!(
+            "  {:<5} /api/v1/telephony/{}/{:<28} {} ({purpose})",
+            route.method,
+            spec.name,
+            route.path,
+            route.name
+        );
     }
     heading("credential fields", spec.fields.len());
     for field in &spec.fields {
@@ -159,16 +189,37 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         if field.server_managed {
             marks.push("server-managed");
         }
-        say!("  {:<20} {:<12} {}", field.name, format!("{:?}", field.kind).to_lowercase(), marks.join(", "));
+        say!(
+            "  {:<20} {:<12} {}",
+            field.name,
+            format!("{:?}", field.kind).to_lowercase(),
+            marks.join(", ")
+        );
     }
     heading("media", spec.media.formats.len());
     for format in &spec.media.formats {
-        say!("  {:?} at {} Hz, frames of {} ms", format.encoding, format.sample_rate_hz, spec.media.frame_ms);
+        say!(
+            "  {:?} at {} Hz, frames of {} ms",
+            format.encoding,
+            format.sample_rate_hz,
+            spec.media.frame_ms
+        );
     }
     say!("");
     say!("limits of one invocation");
-    say!("  control  {} ms of processor time, {} MiB of memory, {} KiB of output, {} effects", control.cpu_ms_max, control.memory_bytes_max >> 20, control.output_bytes_max >> 10, control.rounds_max);
-    say!("  media    {} ms of processor time, {} MiB of memory, {} KiB of output", media.cpu_ms_max, media.memory_bytes_max >> 20, media.output_bytes_max >> 10);
+    say!(
+        "  control  {} ms of processor time, {} MiB of memory, {} KiB of output, {} effects",
+        control.cpu_ms_max,
+        control.memory_bytes_max >> 20,
+        control.output_bytes_max >> 10,
+        control.rounds_max
+    );
+    say!(
+        "  media    {} ms of processor time, {} MiB of memory, {} KiB of output",
+        media.cpu_ms_max,
+        media.memory_bytes_max >> 20,
+        media.output_bytes_max >> 10
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -207,14 +258,28 @@ fn verify(file: &Path, config: &Path, request: &Path) -> anyhow::Result<ExitCode
     };
     let provider = load(file)?;
     let credentials = Credentials::check(provider.spec(), &entered).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(|problem| format!("  {}: {}", problem.field, problem.problem)).collect();
-        anyhow::anyhow!("{} does not fit the fields of {}:\n{}", config.display(), provider.spec().display_name, lines.join("\n"))
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|problem| format!("  {}: {}", problem.field, problem.problem))
+            .collect();
+        anyhow::anyhow!(
+            "{} does not fit the fields of {}:\n{}",
+            config.display(),
+            provider.spec().display_name,
+            lines.join("\n")
+        )
     })?;
-    let received_at = request.received_at.unwrap_or_else(|| Clock::system().unix_ms_unsigned());
+    let received_at = request
+        .received_at
+        .unwrap_or_else(|| Clock::system().unix_ms_unsigned());
     let webhook = Webhook {
         method: request.method,
         url: request.url,
-        headers: request.headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
+        headers: request
+            .headers
+            .into_iter()
+            .map(|(name, value)| Header { name, value })
+            .collect(),
         body,
         received_at,
     };
@@ -222,7 +287,10 @@ fn verify(file: &Path, config: &Path, request: &Path) -> anyhow::Result<ExitCode
         Verdict::Genuine { label, once } => {
             say!("authentic: {label}");
             if !once.is_empty() {
-                say!("(a gateway accepts it once: a repetition within {} s is refused)", once[0].ttl_ms / 1000);
+                say!(
+                    "(a gateway accepts it once: a repetition within {} s is refused)",
+                    once[0].ttl_ms / 1000
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

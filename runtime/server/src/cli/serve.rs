@@ -22,7 +22,12 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     }
     for provider in gateway.exchange().registry().providers() {
         let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
-        eprintln!("  {} {} ({})", provider.name(), provider.spec().version, abilities.join(", "));
+        eprintln!(
+            "  {} {} ({})",
+            provider.name(),
+            provider.spec().version,
+            abilities.join(", ")
+        );
     }
     eprintln!("Listening on {}", gateway.address());
     eprintln!("Carriers post inbound calls to {}", gateway.exchange().inbound_url());

@@ -10,8 +10,8 @@ use strowger_host::{Credentials, Provider, RejectionReason, Response, Webhook};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::inbound::Claim;
 use super::context::CallFacts;
+use super::inbound::Claim;
 use super::{Exchange, Refused};
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
@@ -52,9 +52,14 @@ impl Exchange {
         let Some(id) = id else {
             // A route that does not name its call: the webhook itself does.
             let claims = self.recognise(&webhook, vec![provider.clone()]).await?;
-            let Some((_, Recognition::Event(reference))) = claims.first() else { return Err(Refused::NoSuchCall) };
+            let Some((_, Recognition::Event(reference))) = claims.first() else {
+                return Err(Refused::NoSuchCall);
+            };
             return match self.find_call(provider, reference).await {
-                Claim::Call(call) => self.tell_call(provider, *call, &name, Told::Event, webhook, began).await,
+                Claim::Call(call) => {
+                    self.tell_call(provider, *call, &name, Told::Event, webhook, began)
+                        .await
+                }
                 Claim::Nothing(response) => Ok(response),
                 Claim::Route(_) => Err(Refused::NoSuchCall),
                 Claim::Unavailable => Err(Refused::Unavailable),
@@ -86,7 +91,9 @@ impl Exchange {
         began: Instant,
     ) -> Result<Response, Refused> {
         let span = tracing::info_span!("call", call = call.id.as_str(), provider = provider.name());
-        self.tell(provider, call, route, told, webhook, began).instrument(span).await
+        self.tell(provider, call, route, told, webhook, began)
+            .instrument(span)
+            .await
     }
 
     async fn tell(
@@ -101,28 +108,44 @@ impl Exchange {
         let session = self.session(&call.id);
         // A live call keeps its version; what comes after its end is read by the version of today.
         let provider = &session.as_ref().map_or(provider, |session| &session.provider).clone();
-        let Some(configuration) = &call.configuration else { return Err(Refused::NoSuchCall) };
-        let configuration = match self.inner.store.find_configuration(&call.organization, configuration).await {
+        let Some(configuration) = &call.configuration else {
+            return Err(Refused::NoSuchCall);
+        };
+        let configuration = match self
+            .inner
+            .store
+            .find_configuration(&call.organization, configuration)
+            .await
+        {
             Ok(configuration) => configuration,
             Err(error) => {
                 tracing::error!(%error, "cannot read the configuration of a call");
                 return Err(Refused::Unavailable);
             }
         };
-        let credentials = Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
-            tracing::error!(?problems, "a stored configuration does not fit its provider any more; save it again");
-            Refused::Unavailable
-        })?;
-        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
+        let credentials =
+            Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
+                tracing::error!(
+                    ?problems,
+                    "a stored configuration does not fit its provider any more; save it again"
+                );
+                Refused::Unavailable
+            })?;
+        let scope = Scope {
+            configuration: configuration.id.clone(),
+            provider: provider.name().to_owned(),
+        };
         self.verify(provider, &credentials, &scope, &webhook).await?;
 
-        self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id).await;
+        self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id)
+            .await;
         match (told, session) {
             (Told::Answer, Some(session)) => {
                 if session.answering.swap(true, Ordering::AcqRel) {
                     return self.answer_again(provider, &call.id).await;
                 }
-                self.answer(session, self.guest_call(provider, &call), webhook, began).await
+                self.answer(session, self.guest_call(provider, &call), webhook, began)
+                    .await
             }
             (Told::Answer, None) => {
                 tracing::warn!("a call was answered that has ended here");
@@ -142,7 +165,15 @@ impl Exchange {
                 self.apply(session.as_ref(), &call.id, outcome.events).await;
                 if let Some(session) = &session {
                     let name = route.to_owned();
-                    drop(session.mailbox.send(SessionMessage::Webhook { name, latency: began.elapsed() }).await);
+                    drop(
+                        session
+                            .mailbox
+                            .send(SessionMessage::Webhook {
+                                name,
+                                latency: began.elapsed(),
+                            })
+                            .await,
+                    );
                 }
                 Ok(outcome.response)
             }
@@ -179,7 +210,11 @@ impl Exchange {
         let result = self
             .inner
             .performer
-            .invoke(move || guest.detection_result(&credentials, &webhook, &moment).map_err(PerformError::from))
+            .invoke(move || {
+                guest
+                    .detection_result(&credentials, &webhook, &moment)
+                    .map_err(PerformError::from)
+            })
             .await;
         match result {
             Ok(None) => {}
@@ -238,10 +273,19 @@ impl Exchange {
     async fn keep_late(&self, call: &CallId, event: CallEvent) {
         let Some(event) = to_event(event) else { return };
         let detail = serde_json::to_value(&event).unwrap_or_default();
-        let kind = detail.get("type").and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned();
+        let kind = detail
+            .get("type")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or("unknown")
+            .to_owned();
         // Carriers repeat themselves; the record says it once.
         let dedupe_key = Some(format!("told:{detail}"));
-        let event = NewEvent { at: self.inner.clock.unix_ms(), kind, detail: json!({ "event": detail, "late": true }), dedupe_key };
+        let event = NewEvent {
+            at: self.inner.clock.unix_ms(),
+            kind,
+            detail: json!({ "event": detail, "late": true }),
+            dedupe_key,
+        };
         if let Err(error) = self.inner.store.append_events(call, &[event]).await {
             tracing::error!(%error, "a late event could not be written down");
         }
@@ -250,29 +294,42 @@ impl Exchange {
 
 /// The route of this method and path, and the call that the path names.
 fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, RoutePurpose, Option<CallId>)> {
-    provider.spec().routes.iter().filter(|route| route.method == method).find_map(|route| {
-        let (pattern, given): (Vec<&str>, Vec<&str>) = (route.path.split('/').collect(), path.split('/').collect());
-        if pattern.len() != given.len() {
-            return None;
-        }
-        let mut call = None;
-        for (pattern, given) in pattern.into_iter().zip(given) {
-            if pattern == "{call}" {
-                call = Some(CallId::parse(given).ok()?);
-            } else if pattern != given {
+    provider
+        .spec()
+        .routes
+        .iter()
+        .filter(|route| route.method == method)
+        .find_map(|route| {
+            let (pattern, given): (Vec<&str>, Vec<&str>) = (route.path.split('/').collect(), path.split('/').collect());
+            if pattern.len() != given.len() {
                 return None;
             }
-        }
-        Some((route.name.clone(), route.purpose, call))
-    })
+            let mut call = None;
+            for (pattern, given) in pattern.into_iter().zip(given) {
+                if pattern == "{call}" {
+                    call = Some(CallId::parse(given).ok()?);
+                } else if pattern != given {
+                    return None;
+                }
+            }
+            Some((route.name.clone(), route.purpose, call))
+        })
 }
 
 fn to_event(event: CallEvent) -> Option<Event> {
     match event {
-        CallEvent::Status { status: reported, duration_ms, cause } => {
-            Some(Event::Status { status: status(reported), duration_ms, cause })
-        }
-        CallEvent::Identified(id) => ProviderCallId::new(id).ok().map(|provider_call_id| Event::Identified { provider_call_id }),
+        CallEvent::Status {
+            status: reported,
+            duration_ms,
+            cause,
+        } => Some(Event::Status {
+            status: status(reported),
+            duration_ms,
+            cause,
+        }),
+        CallEvent::Identified(id) => ProviderCallId::new(id)
+            .ok()
+            .map(|provider_call_id| Event::Identified { provider_call_id }),
         CallEvent::Attach(_) => None,
     }
 }

@@ -97,7 +97,10 @@ pub struct CallContext {
 
 impl std::fmt::Debug for CallContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallContext").field("call_id", &self.call_id).field("provider", &self.provider).finish_non_exhaustive()
+        f.debug_struct("CallContext")
+            .field("call_id", &self.call_id)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,7 +137,13 @@ impl CallContext {
     /// A fault of the component, or ours.
     pub async fn open_leg(&self, call: operation::Call) -> Result<MediaLeg, PerformError> {
         let (provider, credentials, moment) = (self.provider.clone(), self.credentials.clone(), self.moment());
-        self.performer.invoke(move || provider.open_leg(&credentials, call, moment).map_err(PerformError::from)).await
+        self.performer
+            .invoke(move || {
+                provider
+                    .open_leg(&credentials, call, moment)
+                    .map_err(PerformError::from)
+            })
+            .await
     }
 
     /// Ends the call at the carrier. `true` when it had ended.
@@ -142,7 +151,10 @@ impl CallContext {
     /// # Errors
     /// When the carrier cannot or would not.
     pub async fn hang_up(&self, call: operation::Call) -> Result<bool, CarrierError> {
-        let operation = self.provider.hang_up(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+        let operation = self
+            .provider
+            .hang_up(&self.credentials, call, self.moment())
+            .map_err(|_| CarrierError::Unsupported)?;
         Ok(self.performer.run(operation, &self.scope).await?)
     }
 
@@ -150,8 +162,14 @@ impl CallContext {
     ///
     /// # Errors
     /// As for [`Self::hang_up`].
-    pub async fn fetch_status(&self, call: operation::Call) -> Result<(strowger_call::CallStatus, Option<u64>), CarrierError> {
-        let operation = self.provider.fetch_status(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+    pub async fn fetch_status(
+        &self,
+        call: operation::Call,
+    ) -> Result<(strowger_call::CallStatus, Option<u64>), CarrierError> {
+        let operation = self
+            .provider
+            .fetch_status(&self.credentials, call, self.moment())
+            .map_err(|_| CarrierError::Unsupported)?;
         let (status, duration_ms) = self.performer.run(operation, &self.scope).await?;
         Ok((super::callback::status(status), duration_ms))
     }
@@ -161,15 +179,22 @@ impl CallContext {
     /// # Errors
     /// As for [`Self::hang_up`].
     pub async fn fetch_cost(&self, call: operation::Call) -> Result<Option<Cost>, CarrierError> {
-        let operation = self.provider.fetch_cost(&self.credentials, call, self.moment()).map_err(|_| CarrierError::Unsupported)?;
+        let operation = self
+            .provider
+            .fetch_cost(&self.credentials, call, self.moment())
+            .map_err(|_| CarrierError::Unsupported)?;
         let cost = self.performer.run(operation, &self.scope).await?;
-        Ok(cost.map(|cost| Cost { amount: cost.amount, currency: cost.currency }))
+        Ok(cost.map(|cost| Cost {
+            amount: cost.amount,
+            currency: cost.currency,
+        }))
     }
 
     /// Where the recording goes, if there is one.
     #[must_use]
     pub fn recording_path(&self) -> Option<PathBuf> {
-        self.record.then(|| self.folder.join(format!("{}.wav", self.call_id.as_str())))
+        self.record
+            .then(|| self.folder.join(format!("{}.wav", self.call_id.as_str())))
     }
 
     /// The queue into the call's record, emptied by a task of its own: the session never waits for the store.
@@ -228,7 +253,11 @@ impl CallContext {
             duration_ms: outcome.duration_ms,
         };
         // Relative to the folder of recordings, so that the data directory can move.
-        if let Some(name) = recording.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+        if let Some(name) = recording
+            .as_ref()
+            .and_then(|path| path.file_name())
+            .map(|name| name.to_string_lossy())
+        {
             stubborn("a recording's place", || self.store.set_recording(&self.call_id, &name)).await;
         }
         if let Some(cost) = summary.cost.as_ref().map(|cost| json!(cost)) {
@@ -241,7 +270,11 @@ impl CallContext {
     async fn keep_timeline(&self, timeline: &Timeline) -> std::io::Result<()> {
         tokio::fs::create_dir_all(&self.folder).await?;
         let text = serde_json::to_vec(timeline)?;
-        tokio::fs::write(self.folder.join(format!("{}.timeline.json", self.call_id.as_str())), text).await
+        tokio::fs::write(
+            self.folder.join(format!("{}.timeline.json", self.call_id.as_str())),
+            text,
+        )
+        .await
     }
 }
 
@@ -269,7 +302,10 @@ impl CallFacts<'_> {
             caller: self.caller.to_owned(),
             callee: self.callee.to_owned(),
             routes: routes
-                .map(|route| RouteUrl { name: route.name.clone(), url: route.url(base, self.call_id.as_str()) })
+                .map(|route| RouteUrl {
+                    name: route.name.clone(),
+                    url: route.url(base, self.call_id.as_str()),
+                })
                 .collect(),
             attachment: self.attachment.map(Value::to_string),
         }

@@ -16,7 +16,9 @@ use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
 use crate::agent::AgentSpec;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
-use crate::store::{AccountId, Agent, AgentSettings, CallRecord, Created, MediaToken, NewCall, Route, Scope, new_call_id};
+use crate::store::{
+    AccountId, Agent, AgentSettings, CallRecord, Created, MediaToken, NewCall, Route, Scope, new_call_id,
+};
 
 /// How long a repeated webhook waits for the answer to the first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +30,9 @@ impl Exchange {
     /// When no provider has an answer to it.
     pub async fn inbound(&self, webhook: Webhook) -> Result<Response, Refused> {
         let exchange = self.clone();
-        Self::unbroken(async move { exchange.dispatch(webhook).await }).await.unwrap_or(Err(Refused::Unavailable))
+        Self::unbroken(async move { exchange.dispatch(webhook).await })
+            .await
+            .unwrap_or(Err(Refused::Unavailable))
     }
 
     /// Gives the webhook to the first provider whose claim leads somewhere. One that claims what is not its own thereby
@@ -42,7 +46,11 @@ impl Exchange {
                 Recognition::Event(reference) => self.find_call(&provider, &reference).await,
             };
             match claim {
-                Claim::Call(call) => return self.tell_call(&provider, *call, "inbound", Told::Event, webhook, began).await,
+                Claim::Call(call) => {
+                    return self
+                        .tell_call(&provider, *call, "inbound", Told::Event, webhook, began)
+                        .await;
+                }
                 Claim::Route(claimed) => return self.inbound_call(provider, *claimed, webhook, began).await,
                 Claim::Nothing(response) => drop(refused.get_or_insert(response)),
                 Claim::Unavailable => return Err(Refused::Unavailable),
@@ -75,7 +83,9 @@ impl Exchange {
                 match provider.recognise(&webhook, &moment) {
                     Ok(Some(recognition)) => claims.push((provider, recognition)),
                     Ok(None) => {}
-                    Err(error) => tracing::error!(provider = provider.name(), %error, "a provider failed to look at a webhook"),
+                    Err(error) => {
+                        tracing::error!(provider = provider.name(), %error, "a provider failed to look at a webhook")
+                    }
                 }
             }
             Ok(claims)
@@ -87,10 +97,21 @@ impl Exchange {
     pub(super) async fn find_call(&self, provider: &Provider, reference: &CallReference) -> Claim {
         // Most likely a call that was refused and therefore has no record: the carrier reports its end all the same.
         // Nothing acts on it, and an error would only have it repeated.
-        let nothing = Claim::Nothing(Response { status: 204, headers: Vec::new(), body: Vec::new() });
-        let Ok(id) = ProviderCallId::new(reference.provider_call_id.clone()) else { return nothing };
+        let nothing = Claim::Nothing(Response {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+        });
+        let Ok(id) = ProviderCallId::new(reference.provider_call_id.clone()) else {
+            return nothing;
+        };
         let account = reference.account_id.as_ref().map(AccountId::new);
-        match self.inner.store.call_of_account(provider.name(), account.as_ref(), &id).await {
+        match self
+            .inner
+            .store
+            .call_of_account(provider.name(), account.as_ref(), &id)
+            .await
+        {
             Ok(Some(call)) => Claim::Call(Box::new(call)),
             Ok(None) => nothing,
             Err(error) => {
@@ -115,8 +136,18 @@ impl Exchange {
             return nothing(RejectionReason::Unavailable);
         };
         let account = claims.account_id.map(AccountId::new);
-        match self.inner.store.find_route(provider.name(), account.as_ref(), &callee).await {
-            Ok(Some(route)) => Claim::Route(Box::new(Claimed { route, provider_call_id, caller, callee })),
+        match self
+            .inner
+            .store
+            .find_route(provider.name(), account.as_ref(), &callee)
+            .await
+        {
+            Ok(Some(route)) => Claim::Route(Box::new(Claimed {
+                route,
+                provider_call_id,
+                caller,
+                callee,
+            })),
             Ok(None) => nothing(RejectionReason::UnknownNumber),
             Err(error) => {
                 tracing::error!(%error, "cannot look a number up");
@@ -126,7 +157,13 @@ impl Exchange {
     }
 
     /// Somebody calls a number of ours, or claims to.
-    async fn inbound_call(&self, provider: Provider, claimed: Claimed, webhook: Webhook, began: Instant) -> Result<Response, Refused> {
+    async fn inbound_call(
+        &self,
+        provider: Provider,
+        claimed: Claimed,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
         let refuse = |reason: RejectionReason| {
             tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
             Ok(provider.rejection(reason).clone())
@@ -135,17 +172,31 @@ impl Exchange {
         let credentials = match Credentials::check(provider.spec(), configuration.credentials.expose()) {
             Ok(credentials) => credentials,
             Err(problems) => {
-                tracing::error!(?problems, "a stored configuration does not fit its provider any more; save it again");
+                tracing::error!(
+                    ?problems,
+                    "a stored configuration does not fit its provider any more; save it again"
+                );
                 return refuse(RejectionReason::Unavailable);
             }
         };
-        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
+        let scope = Scope {
+            configuration: configuration.id.clone(),
+            provider: provider.name().to_owned(),
+        };
         match self.verify(&provider, &credentials, &scope, &webhook).await {
             Ok(()) => {}
             Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
             Err(_) => return Err(Refused::Unavailable),
         }
-        self.admit(Arrival { provider, credentials, scope, claimed, webhook, began }).await
+        self.admit(Arrival {
+            provider,
+            credentials,
+            scope,
+            claimed,
+            webhook,
+            began,
+        })
+        .await
     }
 
     /// The webhook is genuine: from here on something happens.
@@ -168,7 +219,14 @@ impl Exchange {
         };
         let now = self.inner.clock.unix_ms();
         let id = new_call_id();
-        let known = self.inner.store.call_by_provider_id(&arrival.claimed.route.configuration.id, &arrival.claimed.provider_call_id).await;
+        let known = self
+            .inner
+            .store
+            .call_by_provider_id(
+                &arrival.claimed.route.configuration.id,
+                &arrival.claimed.provider_call_id,
+            )
+            .await;
         let at_capacity = matches!(known, Ok(None)) && self.live_calls() >= self.inner.options.calls_max;
         if at_capacity {
             drop(admission);
@@ -208,18 +266,31 @@ impl Exchange {
             }
         };
         drop(admission);
-        let call = session.context.guest_call(session.context.provider_call_id.as_ref(), None);
+        let call = session
+            .context
+            .guest_call(session.context.provider_call_id.as_ref(), None);
         self.answer(session, call, arrival.webhook, arrival.began).await
     }
 
-    fn inbound_context(&self, arrival: &Arrival, agent: &Agent, id: CallId, token: &MediaToken) -> Result<CallContext, String> {
+    fn inbound_context(
+        &self,
+        arrival: &Arrival,
+        agent: &Agent,
+        id: CallId,
+        token: &MediaToken,
+    ) -> Result<CallContext, String> {
         self.context(ContextParts {
             id,
             direction: Direction::Inbound,
             provider: arrival.provider.clone(),
             credentials: arrival.credentials.clone(),
             scope: arrival.scope.clone(),
-            caller: arrival.claimed.caller.as_ref().map_or("", |caller| caller.expose()).to_owned(),
+            caller: arrival
+                .claimed
+                .caller
+                .as_ref()
+                .map_or("", |caller| caller.expose())
+                .to_owned(),
             callee: arrival.claimed.callee.expose().to_owned(),
             provider_call_id: Some(arrival.claimed.provider_call_id.clone()),
             agent,
@@ -237,14 +308,28 @@ impl Exchange {
         began: Instant,
     ) -> Result<Response, Refused> {
         let context = session.context.clone();
-        let operation = context.provider.answer(&context.credentials, call, context.media.clone(), webhook, context.moment());
+        let operation = context.provider.answer(
+            &context.credentials,
+            call,
+            context.media.clone(),
+            webhook,
+            context.moment(),
+        );
         match self.inner.performer.run(operation, &context.scope).await {
             Ok(outcome) => {
                 session.answered.send_replace(Some(outcome.response.clone()));
                 self.apply(Some(&session), &context.call_id, outcome.events).await;
                 session.event(Event::WebhookAnswered).await;
                 let name = "answer".to_owned();
-                drop(session.mailbox.send(SessionMessage::Webhook { name, latency: began.elapsed() }).await);
+                drop(
+                    session
+                        .mailbox
+                        .send(SessionMessage::Webhook {
+                            name,
+                            latency: began.elapsed(),
+                        })
+                        .await,
+                );
                 Ok(outcome.response)
             }
             Err(error) => {
@@ -279,7 +364,11 @@ impl Exchange {
 
     /// Refuses a call whose webhook is genuine, in the carrier's own way.
     async fn reject(&self, arrival: Arrival, reason: RejectionReason) -> Result<Response, Refused> {
-        tracing::info!(provider = arrival.provider.name(), ?reason, "an inbound call is refused");
+        tracing::info!(
+            provider = arrival.provider.name(),
+            ?reason,
+            "an inbound call is refused"
+        );
         let facts = CallFacts {
             call_id: &new_call_id(),
             direction: Direction::Inbound,
@@ -301,7 +390,10 @@ impl Exchange {
     }
 
     pub(super) fn limits(&self) -> Limits {
-        Limits { call_duration_max: self.inner.options.call_duration_max, ..Limits::default() }
+        Limits {
+            call_duration_max: self.inner.options.call_duration_max,
+            ..Limits::default()
+        }
     }
 
     pub(super) fn start_session(&self, context: CallContext) -> SessionHandle {
@@ -354,11 +446,27 @@ impl Exchange {
 
 /// An agent as it is stored, as its leg needs it.
 fn agent_spec(settings: &AgentSettings) -> Result<AgentSpec, String> {
-    let url = settings.url.as_deref().map(Url::parse).transpose().map_err(|error| format!("its URL is not one: {error}"))?;
+    let url = settings
+        .url
+        .as_deref()
+        .map(Url::parse)
+        .transpose()
+        .map_err(|error| format!("its URL is not one: {error}"))?;
     let sample_rate = SampleRate::try_from(settings.sample_rate_hz).map_err(|error| error.to_string())?;
-    let headers = settings.headers.expose().iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
+    let headers = settings
+        .headers
+        .expose()
+        .iter()
+        .map(|(name, value)| (name.clone(), Secret::new(value.clone())))
+        .collect();
     let parameters = settings.parameters.as_object().cloned().unwrap_or_default();
-    Ok(AgentSpec { protocol: settings.protocol, url, sample_rate, headers, parameters })
+    Ok(AgentSpec {
+        protocol: settings.protocol,
+        url,
+        sample_rate,
+        headers,
+        parameters,
+    })
 }
 
 /// What a provider's claim about a webhook leads to. Nothing of it is verified.

@@ -35,7 +35,11 @@ pub(super) fn credentials(provider: &Provider, configuration: &Configuration) ->
 }
 
 fn view(provider: &Provider) -> ProviderView {
-    ProviderView { spec: provider.spec().clone(), abilities: provider.abilities().to_vec(), digest: provider.digest().to_owned() }
+    ProviderView {
+        spec: provider.spec().clone(),
+        abilities: provider.abilities().to_vec(),
+        digest: provider.digest().to_owned(),
+    }
 }
 
 impl Exchange {
@@ -49,10 +53,17 @@ impl Exchange {
         configuration: &Configuration,
         begin: impl FnOnce(&Provider, &Credentials) -> Result<Operation<T>, InvokeError> + Send,
     ) -> Result<T, OperationError> {
-        let provider = self.inner.registry.get(&configuration.provider).ok_or(OperationError::ProviderMissing)?;
+        let provider = self
+            .inner
+            .registry
+            .get(&configuration.provider)
+            .ok_or(OperationError::ProviderMissing)?;
         let credentials = credentials(&provider, configuration)?;
         let operation = begin(&provider, &credentials).map_err(PerformError::Invoke)?;
-        let scope = Scope { configuration: configuration.id.clone(), provider: provider.name().to_owned() };
+        let scope = Scope {
+            configuration: configuration.id.clone(),
+            provider: provider.name().to_owned(),
+        };
         Ok(self.inner.performer.run(operation, &scope).await?)
     }
 }
@@ -75,23 +86,39 @@ impl Operations for Exchange {
     }
 
     async fn check_credentials(&self, provider: &str, credentials: &Credentials) -> Result<(), OperationError> {
-        let guest = self.inner.registry.get(provider).ok_or(OperationError::ProviderMissing)?;
+        let guest = self
+            .inner
+            .registry
+            .get(provider)
+            .ok_or(OperationError::ProviderMissing)?;
         let (credentials, moment) = (credentials.clone(), self.moment());
         let check = move || -> Result<(), PerformError> { Ok(guest.check_credentials(&credentials, &moment)?) };
         Ok(self.inner.performer.invoke(check).await?)
     }
 
     /// Registers the number first, where the carrier offers that.
-    async fn validate_number(&self, configuration: &Configuration, address: &Address) -> Result<Ownership, OperationError> {
+    async fn validate_number(
+        &self,
+        configuration: &Configuration,
+        address: &Address,
+    ) -> Result<Ownership, OperationError> {
         let number = address.expose().to_owned();
         let moment = self.moment();
-        match self.ask(configuration, |provider, credentials| provider.provision_number(credentials, number, moment)).await? {
+        match self
+            .ask(configuration, |provider, credentials| {
+                provider.provision_number(credentials, number, moment)
+            })
+            .await?
+        {
             Provisioning::Provisioned | Provisioning::Present => return Ok(Ownership::Owned),
             Provisioning::NotOffered => {}
         }
         let number = address.expose().to_owned();
         let moment = self.moment();
-        self.ask(configuration, |provider, credentials| provider.validate_number(credentials, number, moment)).await
+        self.ask(configuration, |provider, credentials| {
+            provider.validate_number(credentials, number, moment)
+        })
+        .await
     }
 
     async fn configure_inbound(
@@ -103,7 +130,10 @@ impl Operations for Exchange {
         let url = self.inbound_url();
         let number = address.expose().to_owned();
         let moment = self.moment();
-        self.ask(configuration, |provider, credentials| provider.configure_inbound(credentials, number, url, attach, moment)).await
+        self.ask(configuration, |provider, credentials| {
+            provider.configure_inbound(credentials, number, url, attach, moment)
+        })
+        .await
     }
 
     async fn place_call(&self, request: CallRequest) -> Result<CallRecord, OperationError> {
@@ -117,8 +147,14 @@ impl Operations for Exchange {
         if Self::hang_up(self, &call.id).await {
             return Ok(());
         }
-        let Some(configuration) = &call.configuration else { return Err(OperationError::ProviderMissing) };
-        let configuration = self.inner.store.find_configuration(&call.organization, configuration).await?;
+        let Some(configuration) = &call.configuration else {
+            return Err(OperationError::ProviderMissing);
+        };
+        let configuration = self
+            .inner
+            .store
+            .find_configuration(&call.organization, configuration)
+            .await?;
         let moment = self.moment();
         let begin = |provider: &Provider, credentials: &Credentials| {
             provider.hang_up(credentials, self.guest_call(provider, call), moment)
@@ -127,11 +163,17 @@ impl Operations for Exchange {
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
-        call.recording_path.as_ref().map(|name| self.inner.options.recordings.join(name))
+        call.recording_path
+            .as_ref()
+            .map(|name| self.inner.options.recordings.join(name))
     }
 
     async fn timeline_svg(&self, call: &CallRecord) -> Option<String> {
-        let path = self.inner.options.recordings.join(format!("{}.timeline.json", call.id.as_str()));
+        let path = self
+            .inner
+            .options
+            .recordings
+            .join(format!("{}.timeline.json", call.id.as_str()));
         let text = tokio::fs::read(path).await.ok()?;
         let timeline: Timeline = serde_json::from_slice(&text).ok()?;
         Some(timeline.to_svg())

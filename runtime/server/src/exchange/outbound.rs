@@ -23,7 +23,10 @@ impl Exchange {
         let name = request.configuration.provider.clone();
         let provider = self.inner.registry.get(&name).ok_or(OperationError::ProviderMissing)?;
         let credentials = super::operations::credentials(&provider, &request.configuration)?;
-        let scope = Scope { configuration: request.configuration.id.clone(), provider: name.clone() };
+        let scope = Scope {
+            configuration: request.configuration.id.clone(),
+            provider: name.clone(),
+        };
         let detect_machine = match request.detect_machine {
             Some(mode) => Some(mode),
             None => self.configured_detection(&provider, &credentials).await?,
@@ -62,7 +65,10 @@ impl Exchange {
                 agent: &request.agent,
                 token: &token,
                 // The carrier's own ring timeout comes first; ours is for a carrier that forgets.
-                limits: Limits { ring_timeout: ring_timeout + RING_GRACE, ..self.limits() },
+                limits: Limits {
+                    ring_timeout: ring_timeout + RING_GRACE,
+                    ..self.limits()
+                },
             })
             .map_err(|problem| OperationError::Internal(format!("the agent cannot take calls: {problem}")))?;
         let session = {
@@ -78,10 +84,16 @@ impl Exchange {
         };
 
         let guest = session.context.guest_call(None, None);
-        let answer = provider.spec().routes.iter().find(|route| route.purpose == RoutePurpose::Answer);
+        let answer = provider
+            .spec()
+            .routes
+            .iter()
+            .find(|route| route.purpose == RoutePurpose::Answer);
         let outbound = Outbound {
             caller_id: caller.map(|caller| caller.expose().to_owned()),
-            answer_url: answer.and_then(|route| guest.routes.iter().find(|url| url.name == route.name)).map(|url| url.url.clone()),
+            answer_url: answer
+                .and_then(|route| guest.routes.iter().find(|url| url.name == route.name))
+                .map(|url| url.url.clone()),
             media: session.context.media.clone(),
             ring_timeout_s,
             detect_machine,
@@ -93,22 +105,42 @@ impl Exchange {
         match placed {
             Ok(placed) => self.placed(&session, placed).await,
             Err(error) => {
-                let event = Event::PlaceFailed { code: error.code(), message: error.to_string(), retryable: error.is_retryable() };
+                let event = Event::PlaceFailed {
+                    code: error.code(),
+                    message: error.to_string(),
+                    retryable: error.is_retryable(),
+                };
                 session.event(event).await;
                 Err(error.into())
             }
         }
     }
 
-    async fn placed(&self, session: &SessionHandle, placed: strowger_host::operation::Placed) -> Result<CallRecord, OperationError> {
+    async fn placed(
+        &self,
+        session: &SessionHandle,
+        placed: strowger_host::operation::Placed,
+    ) -> Result<CallRecord, OperationError> {
         let id = &session.context.call_id;
         let Ok(provider_call_id) = ProviderCallId::new(placed.provider_call_id) else {
             let message = "the provider gave no usable identifier of the call".to_owned();
-            session.event(Event::PlaceFailed { code: "no-identifier".to_owned(), message, retryable: false }).await;
-            return Err(OperationError::ProviderFault { code: "no-identifier".to_owned() });
+            session
+                .event(Event::PlaceFailed {
+                    code: "no-identifier".to_owned(),
+                    message,
+                    retryable: false,
+                })
+                .await;
+            return Err(OperationError::ProviderFault {
+                code: "no-identifier".to_owned(),
+            });
         };
         // First the session: whatever the store does, a call that the carrier has taken must be one that can be hung up.
-        session.event(Event::Placed { provider_call_id: provider_call_id.clone() }).await;
+        session
+            .event(Event::Placed {
+                provider_call_id: provider_call_id.clone(),
+            })
+            .await;
         self.inner.store.set_provider_call_id(id, &provider_call_id).await?;
         if let Some(attachment) = placed.attachment {
             self.inner.store.set_attachment(id, &attachment).await?;
@@ -119,7 +151,11 @@ impl Exchange {
     }
 
     /// What the configuration itself asks for.
-    async fn configured_detection(&self, provider: &Provider, credentials: &Credentials) -> Result<Option<DetectionMode>, PerformError> {
+    async fn configured_detection(
+        &self,
+        provider: &Provider,
+        credentials: &Credentials,
+    ) -> Result<Option<DetectionMode>, PerformError> {
         if !provider.can(Ability::Detection) {
             return Ok(None);
         }

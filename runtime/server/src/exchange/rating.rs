@@ -28,7 +28,11 @@ impl Exchange {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             for call in self.store().unrated_calls(previous - age, now - age).await? {
                 let rated = match self.price(&call).await {
-                    Ok(Some(cost)) => self.store().set_cost(&call.id, &cost).await.map_err(OperationError::from),
+                    Ok(Some(cost)) => self
+                        .store()
+                        .set_cost(&call.id, &cost)
+                        .await
+                        .map_err(OperationError::from),
                     Ok(None) => Ok(()),
                     Err(error) => Err(error),
                 };
@@ -41,14 +45,25 @@ impl Exchange {
     }
 
     async fn price(&self, call: &CallRecord) -> Result<Option<serde_json::Value>, OperationError> {
-        let Some(configuration) = &call.configuration else { return Ok(None) };
-        if !self.registry().get(&call.provider).is_some_and(|provider| provider.can(Ability::Calling)) {
+        let Some(configuration) = &call.configuration else {
+            return Ok(None);
+        };
+        if !self
+            .registry()
+            .get(&call.provider)
+            .is_some_and(|provider| provider.can(Ability::Calling))
+        {
             return Ok(None);
         }
-        let configuration = self.store().find_configuration(&call.organization, configuration).await?;
+        let configuration = self
+            .store()
+            .find_configuration(&call.organization, configuration)
+            .await?;
         let moment = self.moment();
         let cost = self
-            .ask(&configuration, |provider, credentials| provider.fetch_cost(credentials, self.guest_call(provider, call), moment))
+            .ask(&configuration, |provider, credentials| {
+                provider.fetch_cost(credentials, self.guest_call(provider, call), moment)
+            })
             .await?;
         Ok(cost.map(|cost| serde_json::json!({ "amount": cost.amount, "currency": cost.currency })))
     }

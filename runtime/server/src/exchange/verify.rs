@@ -20,8 +20,15 @@ impl Exchange {
     ) -> Result<(), Refused> {
         let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
         let (guest, credentials, webhook) = (provider.clone(), credentials.clone(), webhook.clone());
-        let verdict =
-            self.inner.performer.invoke(move || guest.verify(&credentials, &webhook, &moment).map_err(PerformError::from)).await;
+        let verdict = self
+            .inner
+            .performer
+            .invoke(move || {
+                guest
+                    .verify(&credentials, &webhook, &moment)
+                    .map_err(PerformError::from)
+            })
+            .await;
         let once = match verdict {
             Ok(Verdict::Genuine { once, .. }) => once,
             Ok(Verdict::Refused(refusal)) => {
@@ -30,7 +37,9 @@ impl Exchange {
                 return Err(Refused::NotGenuine);
             }
             // Still closed, but the carrier may repeat a genuine one.
-            Err(error @ (PerformError::Invoke(InvokeError::Host(_)) | PerformError::Abandoned | PerformError::Store(_))) => {
+            Err(
+                error @ (PerformError::Invoke(InvokeError::Host(_)) | PerformError::Abandoned | PerformError::Store(_)),
+            ) => {
                 tracing::error!(provider = provider.name(), %error, "a webhook could not be verified");
                 return Err(Refused::Unavailable);
             }
@@ -42,7 +51,12 @@ impl Exchange {
         let now = self.inner.clock.unix_ms();
         for guard in once {
             let ttl = Duration::from_millis(u64::from(guard.ttl_ms));
-            match self.inner.store.claim_state(scope, &format!("once:{}", guard.key), ttl, now).await {
+            match self
+                .inner
+                .store
+                .claim_state(scope, &format!("once:{}", guard.key), ttl, now)
+                .await
+            {
                 Ok(true) => {}
                 Ok(false) => {
                     tracing::warn!(provider = provider.name(), "a webhook was refused: it was seen before");

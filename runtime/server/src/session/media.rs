@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::ws::{self, CloseFrame, WebSocket};
 use serde_json::{Value, json};
 use strowger_audio::{
-    Cleared, Encoding, Framer, Inbound, Level, Levels, MarkMode, Playout, PlayoutConfig, PlayoutEvent, Recorder, Resampler,
-    SampleRate, Side, WireFormat,
+    Cleared, Encoding, Framer, Inbound, Level, Levels, MarkMode, Playout, PlayoutConfig, PlayoutEvent, Recorder,
+    Resampler, SampleRate, Side, WireFormat,
 };
 use strowger_call::{Event, Monotonic};
 use strowger_host::media::{FrameProblem, Started};
@@ -31,6 +31,10 @@ const LOST_AFTER: Duration = Duration::from_secs(10);
 const MARK_BYTES_MAX: usize = 64;
 /// How long the recorder waits for the side that is late.
 const RECORDER_LAG_MS: u32 = 1_000;
+/// How much of the tape is passed on at once: to the disk in large pieces, to the meters alone in small ones, which the call
+/// has to hold.
+const ROLL_RECORDED_MS: u32 = 1_000;
+const ROLL_UNRECORDED_MS: u32 = 100;
 
 /// What came over the carrier's socket.
 pub(super) enum Carried {
@@ -40,7 +44,9 @@ pub(super) enum Carried {
 
 /// The next thing from the carrier's socket; never, while there is none.
 pub(super) async fn next(media: &mut Option<MediaPath>) -> Carried {
-    let Some(socket) = media.as_mut().and_then(|media| media.socket.as_mut()) else { return std::future::pending().await };
+    let Some(socket) = media.as_mut().and_then(|media| media.socket.as_mut()) else {
+        return std::future::pending().await;
+    };
     match socket.recv().await {
         Some(Ok(message)) => Carried::Message(message),
         Some(Err(error)) => Carried::Broken(error.to_string()),
@@ -162,11 +168,20 @@ impl MediaPath {
             Carried::Message(ws::Message::Ping(_) | ws::Message::Pong(_)) => return Heard::default(),
             // A close frame is a way to say that the stream has ended; some carriers know no other.
             Carried::Message(ws::Message::Close(_)) => return self.gone(Event::MediaStopped),
-            Carried::Broken(reason) => return self.gone(Event::MediaLost { reason: reason.chars().take(200).collect() }),
+            Carried::Broken(reason) => {
+                return self.gone(Event::MediaLost {
+                    reason: reason.chars().take(200).collect(),
+                });
+            }
         };
         let events = match self.leg.deserialize(message) {
             Ok(events) => events,
-            Err(error) => return Heard { ended: self.strike(&error), ..Heard::default() },
+            Err(error) => {
+                return Heard {
+                    ended: self.strike(&error),
+                    ..Heard::default()
+                };
+            }
         };
         let mut heard = Heard::default();
         for event in events {
@@ -177,7 +192,10 @@ impl MediaPath {
 
     fn gone(&mut self, event: Event) -> Heard {
         self.socket = None;
-        Heard { ended: (!std::mem::replace(&mut self.stopped, true)).then_some(event), ..Heard::default() }
+        Heard {
+            ended: (!std::mem::replace(&mut self.stopped, true)).then_some(event),
+            ..Heard::default()
+        }
     }
 
     fn handle(&mut self, event: MediaEvent, now_us: u64, heard: &mut Heard) {
@@ -188,7 +206,11 @@ impl MediaPath {
                 heard.started = true;
                 heard.provider_call_id = started.provider_call_id;
             }
-            MediaEvent::Audio { payload, sequence, timestamp_ms } => match &mut self.stream {
+            MediaEvent::Audio {
+                payload,
+                sequence,
+                timestamp_ms,
+            } => match &mut self.stream {
                 Some(stream) => stream.hear(&payload, sequence, timestamp_ms, now_us, &mut heard.frames),
                 None => self.early += 1,
             },
@@ -200,7 +222,11 @@ impl MediaPath {
             }
             MediaEvent::Flow(open) => {
                 if let Some(stream) = &mut self.stream {
-                    if open { stream.playout.resume() } else { stream.playout.pause() }
+                    if open {
+                        stream.playout.resume()
+                    } else {
+                        stream.playout.pause()
+                    }
                 }
             }
             MediaEvent::Stopped(_) => {
@@ -210,7 +236,10 @@ impl MediaPath {
             }
             MediaEvent::Malformed(what) => {
                 if self.malformed == 0 {
-                    tracing::warn!(what, "the carrier sent something that cannot be read; further ones are only counted");
+                    tracing::warn!(
+                        what,
+                        "the carrier sent something that cannot be read; further ones are only counted"
+                    );
                 }
                 self.malformed += 1;
             }
@@ -223,10 +252,17 @@ impl MediaPath {
         let send = wire_format(started.send);
         let config = PlayoutConfig {
             frame_ms: self.frame_ms,
-            marks: if self.echoes_marks { MarkMode::CarrierEchoes } else { MarkMode::HostTimed },
+            marks: if self.echoes_marks {
+                MarkMode::CarrierEchoes
+            } else {
+                MarkMode::HostTimed
+            },
             ..PlayoutConfig::new(send, self.agent_rate)
         };
-        let recording = self.recording.take().map(|(writer, path)| writer.open(path, receive.rate.hz()));
+        let recording = self
+            .recording
+            .take()
+            .map(|(writer, path)| writer.open(path, receive.rate.hz()));
         Stream {
             started_us: now_us,
             inbound: Inbound::new(receive, self.agent_rate, self.frame_ms),
@@ -242,7 +278,9 @@ impl MediaPath {
     fn strike(&mut self, error: &InvokeError) -> Option<Event> {
         self.strikes += 1;
         tracing::warn!(%error, strikes = self.strikes, "the provider failed on the media path");
-        (self.strikes > STRIKES_MAX).then(|| Event::MediaFailed { reason: error.to_string().chars().take(200).collect() })
+        (self.strikes > STRIKES_MAX).then(|| Event::MediaFailed {
+            reason: error.to_string().chars().take(200).collect(),
+        })
     }
 
     pub(super) fn keep_pre_roll(&mut self, frames: Vec<Vec<i16>>) {
@@ -290,12 +328,19 @@ impl MediaPath {
         let stream = self.stream.as_mut()?;
         let mut cleared = stream.playout.clear(strowger_audio::Monotonic::from_micros(now_us));
         stream.tape.cut(cleared.position);
-        cleared.marks = cleared.marks.into_iter().map(|id| self.marks.remove(&id).unwrap_or(id)).collect();
+        cleared.marks = cleared
+            .marks
+            .into_iter()
+            .map(|id| self.marks.remove(&id).unwrap_or(id))
+            .collect();
         Some((cleared, self.send(&MediaFrame::Clear).await.fault))
     }
 
     pub(super) async fn send_dtmf(&mut self, digits: &str) -> Option<Event> {
-        for digit in digits.chars().filter(|digit| matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D')) {
+        for digit in digits
+            .chars()
+            .filter(|digit| matches!(digit, '0'..='9' | '*' | '#' | 'A'..='D'))
+        {
             let sent = self.send(&MediaFrame::Dtmf(digit.to_string())).await;
             if sent.problem == Some(FrameProblem::Unsupported) {
                 tracing::warn!("this carrier cannot send DTMF over its media socket");
@@ -353,13 +398,31 @@ impl MediaPath {
             Ok(Ok(messages)) => messages,
             Ok(Err(FrameProblem::NotStarted)) if self.stream.is_some() => {
                 let what = "it says that the stream has not started, after it said that it had".to_owned();
-                let fault = GuestFault::MalformedOutput { export: "media.serialize-frame", what };
-                return Sent { problem: None, fault: self.strike(&fault.into()) };
+                let fault = GuestFault::MalformedOutput {
+                    export: "media.serialize-frame",
+                    what,
+                };
+                return Sent {
+                    problem: None,
+                    fault: self.strike(&fault.into()),
+                };
             }
-            Ok(Err(problem)) => return Sent { problem: Some(problem), fault: None },
-            Err(error) => return Sent { problem: None, fault: self.strike(&error) },
+            Ok(Err(problem)) => {
+                return Sent {
+                    problem: Some(problem),
+                    fault: None,
+                };
+            }
+            Err(error) => {
+                return Sent {
+                    problem: None,
+                    fault: self.strike(&error),
+                };
+            }
         };
-        let Some(socket) = &mut self.socket else { return Sent::default() };
+        let Some(socket) = &mut self.socket else {
+            return Sent::default();
+        };
         for message in messages {
             let message = match message {
                 Message::Text(text) => ws::Message::Text(text.into()),
@@ -372,7 +435,10 @@ impl MediaPath {
             };
             self.socket = None;
             let first = !std::mem::replace(&mut self.stopped, true);
-            return Sent { problem: None, fault: first.then_some(Event::MediaLost { reason }) };
+            return Sent {
+                problem: None,
+                fault: first.then_some(Event::MediaLost { reason }),
+            };
         }
         Sent::default()
     }
@@ -384,7 +450,9 @@ impl MediaPath {
         if silent >= LOST_AFTER {
             self.socket = None;
             let first = !std::mem::replace(&mut self.stopped, true);
-            return first.then(|| Event::MediaLost { reason: "nothing came over the media socket for 10 s".to_owned() });
+            return first.then(|| Event::MediaLost {
+                reason: "nothing came over the media socket for 10 s".to_owned(),
+            });
         }
         if silent >= PING_AFTER && !self.pinged {
             self.pinged = true;
@@ -405,7 +473,10 @@ impl MediaPath {
         }
         drop(self.send(&MediaFrame::Stop).await);
         if let Some(mut socket) = self.socket.take() {
-            let frame = CloseFrame { code: ws::close_code::NORMAL, reason: "".into() };
+            let frame = CloseFrame {
+                code: ws::close_code::NORMAL,
+                reason: "".into(),
+            };
             drop(timeout(SEND_TIMEOUT, socket.send(ws::Message::Close(Some(frame)))).await);
         }
     }
@@ -422,7 +493,9 @@ impl MediaPath {
         };
         stream.pcm.clear();
         stream.inbound.flush(&mut stream.pcm);
-        let position = stream.playout.position(strowger_audio::Monotonic::from_micros(stream.tape.now_us));
+        let position = stream
+            .playout
+            .position(strowger_audio::Monotonic::from_micros(stream.tape.now_us));
         stream.tape.caller(position, stream.inbound.wire_pcm());
         let stats = stream.inbound.stats();
         let statistics = json!({
@@ -438,7 +511,12 @@ impl MediaPath {
         });
         let started_us = stream.started_us;
         let (recording, levels) = stream.tape.finish().await;
-        ClosedMedia { recording, levels, statistics, started_us }
+        ClosedMedia {
+            recording,
+            levels,
+            statistics,
+            started_us,
+        }
     }
 }
 
@@ -449,7 +527,14 @@ struct Sent {
 }
 
 impl Stream {
-    fn hear(&mut self, payload: &[u8], sequence: Option<u64>, timestamp_ms: Option<u64>, now_us: u64, frames: &mut Vec<Vec<i16>>) {
+    fn hear(
+        &mut self,
+        payload: &[u8],
+        sequence: Option<u64>,
+        timestamp_ms: Option<u64>,
+        now_us: u64,
+        frames: &mut Vec<Vec<i16>>,
+    ) {
         self.pcm.clear();
         self.inbound.push(payload, sequence, timestamp_ms, &mut self.pcm);
         self.tape.now_us = now_us;
@@ -513,7 +598,12 @@ impl Tape {
     /// The present has come to `position`: what both sides have passed, or one is too late for, is settled.
     fn advance(&mut self, position: u64) {
         self.recorder.drain(position, &mut self.stereo);
-        if self.stereo.len() >= 2 * self.rate.samples_in_ms(1_000) {
+        let roll_ms = if self.recording.is_some() {
+            ROLL_RECORDED_MS
+        } else {
+            ROLL_UNRECORDED_MS
+        };
+        if self.stereo.len() >= 2 * self.rate.samples_in_ms(roll_ms) {
             self.roll();
         }
     }
@@ -539,16 +629,17 @@ impl Tape {
 
     /// Passes on what has been drained.
     fn roll(&mut self) {
-        for (channel, meter, levels) in
-            [(0, &mut self.caller_levels, &mut self.caller), (1, &mut self.agent_levels, &mut self.agent)]
-        {
+        for (channel, meter, levels) in [
+            (0, &mut self.caller_levels, &mut self.caller),
+            (1, &mut self.agent_levels, &mut self.agent),
+        ] {
             self.side.clear();
             self.side.extend(self.stereo.iter().skip(channel).step_by(2));
             meter.push(&self.side, levels);
         }
-        let stereo = std::mem::take(&mut self.stereo);
-        if let Some(recording) = &mut self.recording {
-            recording.push(stereo);
+        match &mut self.recording {
+            Some(recording) => recording.push(std::mem::take(&mut self.stereo)),
+            None => self.stereo.clear(),
         }
     }
 

@@ -669,7 +669,10 @@ impl Store {
             "SELECT {COLUMNS} FROM calls WHERE state = 'completed' AND cost IS NULL AND answered_at IS NOT NULL \
              AND ended_at >= $1 AND ended_at < $2 ORDER BY ended_at, id LIMIT $3"
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(from).bind(until).bind(i64::from(PAGE_ROWS_MAX));
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(from)
+            .bind(until)
+            .bind(i64::from(PAGE_ROWS_MAX));
         query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
     }
 }
