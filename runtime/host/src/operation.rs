@@ -507,8 +507,9 @@ impl<T> Operation<T> {
                 url
             }
             _ => {
-                return checker
-                    .malformed("the URL of a request must be an absolute http or https URL of at most 4096 characters");
+                return checker.malformed(
+                    "the URL of a request must be an absolute http or https URL of at most 4096 characters",
+                );
             }
         };
         if request.headers.len() > 64 {
