@@ -198,7 +198,10 @@ fn config(instances_max: u32) -> Config {
         .max_memories_per_module(1)
         .table_elements(Limits::CONTROL.table_elements_max)
         .max_memory_size(Limits::CONTROL.memory_bytes_max)
-        .linear_memory_keep_resident(128 * 1024)
+        // Nothing is kept from one instance for the next. It would have to be cleared, which makes the first pages resident:
+        // a guest's own stack, hardly any of which it ever touches. (The kernel could tell which pages were touched, but that
+        // way overlooks those that were swapped out, and with them somebody else's bytes.)
+        .linear_memory_keep_resident(0)
         .table_keep_resident(4 * 1024);
     let mut config = Config::new();
     config

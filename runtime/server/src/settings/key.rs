@@ -1,8 +1,7 @@
 //! The key file: made at the first start, refused when others can read it.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
 use super::{KEY_VARIABLE, Settings, SettingsError};
@@ -61,19 +60,22 @@ fn make(path: &Path) -> io::Result<()> {
         private_dir(parent)?;
     }
     let line = Keyring::generate_line().map_err(io::Error::other)?;
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&draft)?;
-    let linked = write!(file, "# Protects the credentials stored by strowger. Without it they cannot be read: keep a copy apart from the database.\n{line}\n")
-        .and_then(|()| file.sync_all())
-        .and_then(|()| std::fs::hard_link(&draft, path));
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    // The draft has a name of its own and mode 0600, and is gone unless it is put in place.
+    let mut draft = tempfile::Builder::new()
+        .prefix(".encryption-key-")
+        .tempfile_in(folder)?;
+    write!(
+        draft,
+        "# Protects the credentials stored by strowger. Without it they cannot be read: keep a copy apart from the database.\n{line}\n"
+    )?;
+    draft.as_file().sync_all()?;
+    match draft.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
     }
 }
 
@@ -120,6 +122,20 @@ mod tests {
             "{error}"
         );
         assert!(error.to_string().contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_all_have_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(dir.path(), None);
+        let ids = std::thread::scope(|scope| {
+            let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| settings.keyring().unwrap())).collect();
+            starts
+                .into_iter()
+                .map(|start| start.join().unwrap().current_id().to_owned())
+                .collect::<Vec<_>>()
+        });
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
     }
 
     #[test]

@@ -26,12 +26,13 @@ pub(crate) fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_nanos(total_ns))
 }
 
-/// Memory of a process that is in the machine's, in KiB.
+/// Memory that a process occupies, in KiB. A page that it has mapped many times, as the image from which all instances of a
+/// component are made, counts once.
 pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .with_context(|| format!("process {pid} has no VmRSS"))
+        .with_context(|| format!("process {pid} does not tell its memory"))
 }
 
 /// Time that all processors together were busy, including what the host took away.
