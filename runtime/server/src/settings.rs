@@ -385,7 +385,7 @@ impl Settings {
                     .map_err(|error| format!("`{text}` is {error}"))
             })?,
             egress_routes: found.list("egress_routes", route)?,
-            calls_max: u32::try_from(found.number("calls_max", 1..=100_000)?.unwrap_or(200)).unwrap_or(u32::MAX),
+            calls_max: u32::try_from(found.number("calls_max", 1..=10_000)?.unwrap_or(200)).unwrap_or(u32::MAX),
             webhook_body_bytes_max: found
                 .number("webhook_body_bytes_max", 1024..=WEBHOOK_BODY_BYTES_MAX as u64)?
                 .map_or(WEBHOOK_BODY_BYTES_MAX, |bytes| {
