@@ -37,6 +37,9 @@ use crate::store::{CallFinish, MediaToken, NotClaimable, Store, StoreError};
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
 const MEDIA_TOKEN_TTL_MS: i64 = 5 * 60 * 1000;
 
+/// How long a call waits for others to be admitted.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What the operator decides about calls.
 #[derive(Debug, Clone)]
 pub struct ExchangeOptions {
@@ -309,6 +312,12 @@ impl Exchange {
             tracing::warn!(calls = self.live_calls(), "calls did not end in time");
         }
         left.len()
+    }
+
+    /// Waits for the turn to admit a call; nothing when it does not come. With a database that is stuck every turn takes
+    /// seconds, and a carrier that waits for its answer gives up before a queue of them is through.
+    async fn admission(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        timeout(ADMISSION_TIMEOUT, self.inner.admission.lock()).await.ok()
     }
 
     /// Runs something to its end even when whoever asked for it goes away: a client that hangs up while a call is being

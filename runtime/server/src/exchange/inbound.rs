@@ -201,7 +201,10 @@ impl Exchange {
 
     /// The webhook is genuine: from here on something happens.
     async fn admit(&self, arrival: Arrival) -> Result<Response, Refused> {
-        let admission = self.inner.admission.lock().await;
+        let Some(admission) = self.admission().await else {
+            tracing::error!("calls cannot be admitted in time");
+            return Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone());
+        };
         let Some(agent) = arrival.claimed.route.agent.clone() else {
             drop(admission);
             return self.reject(arrival, RejectionReason::NoAgent).await;

@@ -12,7 +12,7 @@ use super::{Exchange, MEDIA_TOKEN_TTL_MS};
 use crate::api::{CallRequest, OperationError};
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
-use crate::store::{CallRecord, MediaToken, NewCall, Scope, new_call_id};
+use crate::store::{CallRecord, MediaToken, NewCall, Scope, StoreError, new_call_id};
 
 /// How much longer than the carrier we let a call ring.
 const RING_GRACE: Duration = Duration::from_secs(10);
@@ -72,7 +72,9 @@ impl Exchange {
             })
             .map_err(|problem| OperationError::Internal(format!("the agent cannot take calls: {problem}")))?;
         let session = {
-            let _admission = self.inner.admission.lock().await;
+            let Some(_admission) = self.admission().await else {
+                return Err(StoreError::Locked.into());
+            };
             if self.is_draining() {
                 return Err(OperationError::Stopping);
             }
