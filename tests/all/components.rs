@@ -120,6 +120,7 @@ fn outbound() -> Outbound {
         },
         ring_timeout_s: 30,
         detect_machine: None,
+        trunk: None,
     }
 }
 

@@ -61,6 +61,7 @@ fn outbound() -> Outbound {
         media: media_address(),
         ring_timeout_s: 30,
         detect_machine: None,
+        trunk: None,
     }
 }
 
@@ -104,7 +105,13 @@ fn end(misbehave: &str) -> String {
         ),
         "answer" | "realloc" | "post-return" => first(
             provider
-                .answer(&credentials, call(), media_address(), webhook(STRIKE_BYTES), moment)
+                .answer(
+                    &credentials,
+                    call(),
+                    media_address(),
+                    Some(webhook(STRIKE_BYTES)),
+                    moment,
+                )
                 .step(),
         ),
         "place-call" => provider
@@ -273,7 +280,7 @@ fn a_guest_does_not_hear_a_secret_that_the_carrier_echoes() {
     let provider = hostile();
     for (misbehave, expected) in [("answer:echo", None), ("answer:echo-twice", Some("<Nothing/>"))] {
         let credentials = credentials(&provider, &json!({ "misbehave": misbehave, "secret": SECRET }));
-        let mut operation = provider.answer(&credentials, call(), media_address(), webhook(1), Moment::at(1));
+        let mut operation = provider.answer(&credentials, call(), media_address(), Some(webhook(1)), Moment::at(1));
         let Ok(Step::Perform(Effect::Http(request))) = operation.step() else {
             panic!("it asks for a request")
         };

@@ -284,7 +284,7 @@ fn connected(twilio: &Provider, media_url: &str, stream_callback: &str, id: &str
         body: vec![],
         received_at: NOW_MS,
     };
-    let mut answer = twilio.answer(&account(twilio), call, media, webhook, Moment::at(NOW_MS));
+    let mut answer = twilio.answer(&account(twilio), call, media, Some(webhook), Moment::at(NOW_MS));
     let response = match answer.step().unwrap() {
         Step::Done(outcome) => outcome.response,
         other => panic!("{other:?}"),

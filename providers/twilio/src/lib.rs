@@ -62,13 +62,13 @@ impl Provider for Twilio {
         _config: &Config,
         call: &Call,
         media: &MediaAddress,
-        webhook: &Webhook,
+        webhook: Option<&Webhook>,
         _io: &mut Io,
     ) -> Outcome<Answered> {
         let response = markup::connect_stream(&media.url, call.route(spec::STREAM_CALLBACK)?, &call.id);
         Ok(Answered {
             response,
-            events: callbacks::answer_events(call, webhook),
+            events: webhook.map_or_else(Vec::new, |webhook| callbacks::answer_events(call, webhook)),
         })
     }
 

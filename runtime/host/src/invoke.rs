@@ -170,7 +170,7 @@ impl Provider {
 
 /// Faults name a function of the contract; what a component exports beyond it has one name.
 fn known_name(export: &str) -> &'static str {
-    const KNOWN: [&str; 20] = [
+    const KNOWN: [&str; 32] = [
         "answer.answer-markup",
         "answer.reject-call",
         "answer.rejection-markup",
@@ -182,12 +182,24 @@ fn known_name(export: &str) -> &'static str {
         "descriptor.spec",
         "detection.detection-modes",
         "detection.detection-result",
+        "events.endpoint",
+        "events.handle-event",
         "media.deserialize-frame",
         "media.leg",
         "media.serialize-frame",
         "numbers.configure-inbound",
         "numbers.provision-number",
         "numbers.validate-number",
+        "setup.checklist",
+        "setup.connectivity-details",
+        "setup.prepare-credentials",
+        "transfer.cancel",
+        "transfer.connect",
+        "transfer.dial-destination",
+        "transfer.handle-transfer-callback",
+        "trunks.apply-trunk",
+        "trunks.remove-trunk",
+        "trunks.trunk-fields",
         "webhook.handle-callback",
         "webhook.recognise",
         "webhook.verify-signature",

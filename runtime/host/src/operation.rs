@@ -4,6 +4,21 @@
 //! either has its result, or asks for one more [`Effect`]; whoever drives it performs the effect and hands the answer to
 //! [`Operation::reply`].
 
+/// The functions of an optional interface; `require` was asked before, so that they are there.
+macro_rules! ability {
+    ($provider:expr, $field:ident, $name:literal, $store:expr, $instance:expr) => {
+        match &$provider.exports().$field {
+            Some(indices) => indices.load(&mut *$store, $instance)?,
+            None => return Err(wasmtime::Error::msg(concat!("no ", $name))),
+        }
+    };
+}
+
+mod events;
+mod setup;
+mod transfer;
+mod trunks;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -21,6 +36,10 @@ use crate::provider::{Ability, Invocation, Provider, RejectionReason, seal};
 use crate::sealed::{Secret, Vault};
 use crate::spec::ProofPolicy;
 
+pub use self::events::{Directive, EventSocket};
+pub use self::setup::{Detail, DetailGroup, Facts, Occasion, PublicUrls, Saving, SetField, SetupStep};
+pub use self::transfer::{TransferLeg, TransferState};
+pub use self::trunks::{AppliedTrunk, Trunk};
 pub use crate::bindings::exports::strowger::provider::calling::Outbound;
 pub use crate::bindings::exports::strowger::provider::detection::AnsweredBy;
 pub use crate::bindings::strowger::provider::types::{
@@ -585,6 +604,17 @@ impl Checker<'_> {
         Ok(text)
     }
 
+    /// Text of several lines.
+    fn lines(&self, text: String, max: usize, what: &'static str) -> Result<String, InvokeError> {
+        self.unsealed(text.as_bytes(), what)?;
+        if text.chars().count() > max || text.chars().any(|c| c.is_control() && c != '\n') {
+            return self.malformed(format!(
+                "{what} must have at most {max} characters and no control characters but line feeds"
+            ));
+        }
+        Ok(text)
+    }
+
     fn identifier(&self, text: String, what: &'static str) -> Result<String, InvokeError> {
         if text.is_empty() {
             self.malformed(format!("{what} is empty"))
@@ -624,13 +654,7 @@ impl Checker<'_> {
     }
 
     fn events(&self, raw: Vec<wit::CallEvent>) -> Result<Vec<CallEvent>, InvokeError> {
-        if raw.len() > EVENTS_MAX {
-            return Err(GuestFault::TooMuchOutput {
-                export: self.export,
-                what: format!("{} events; at most {EVENTS_MAX}", raw.len()),
-            }
-            .into());
-        }
+        self.at_most(raw.len(), EVENTS_MAX, "events")?;
         raw.into_iter()
             .map(|event| {
                 Ok(match event {
@@ -648,6 +672,55 @@ impl Checker<'_> {
                 })
             })
             .collect()
+    }
+
+    fn account_id(&self, text: Option<String>) -> Result<Option<String>, InvokeError> {
+        text.filter(|text| !text.is_empty())
+            .map(|text| self.text(text, 255, "an account id"))
+            .transpose()
+    }
+
+    fn inbound_call(&self, raw: wit::InboundCall) -> Result<InboundCall, InvokeError> {
+        let country = |code: Option<String>| {
+            code.filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic()))
+                .map(|code| code.to_ascii_uppercase())
+        };
+        Ok(InboundCall {
+            provider_call_id: self.identifier(raw.provider_call_id, "a call's identifier")?,
+            caller: self.text(raw.caller, 255, "a caller")?,
+            callee: self.text(raw.callee, 255, "a callee")?,
+            caller_country: country(raw.caller_country),
+            callee_country: country(raw.callee_country),
+            account_id: self.account_id(raw.account_id)?,
+        })
+    }
+
+    fn placed(&self, raw: wit::Placed) -> Result<Placed, InvokeError> {
+        Ok(Placed {
+            provider_call_id: self.identifier(raw.provider_call_id, "a call's identifier")?,
+            attachment: raw
+                .attachment
+                .map(|json| self.json(&json, ATTACHMENT_BYTES_MAX, "an attachment"))
+                .transpose()?,
+        })
+    }
+
+    fn outcome(&self, raw: wit::CallbackOutcome) -> Result<Outcome, InvokeError> {
+        Ok(Outcome {
+            events: self.events(raw.events)?,
+            response: self.response(raw.response)?,
+        })
+    }
+
+    fn at_most(&self, count: usize, max: usize, what: &'static str) -> Result<(), InvokeError> {
+        if count > max {
+            return Err(GuestFault::TooMuchOutput {
+                export: self.export,
+                what: format!("{count} {what}; at most {max}"),
+            }
+            .into());
+        }
+        Ok(())
     }
 
     fn failure(&self, raw: wit::Failure) -> Result<Failure, InvokeError> {
@@ -681,15 +754,6 @@ fn settle<R, T>(raw: Result<R, wit::Interruption>, convert: impl FnOnce(R) -> Re
     }
 }
 
-macro_rules! ability {
-    ($provider:expr, $field:ident, $name:literal, $store:expr, $instance:expr) => {
-        match &$provider.exports().$field {
-            Some(indices) => indices.load(&mut *$store, $instance)?,
-            None => return Err(wasmtime::Error::msg(concat!("no ", $name))),
-        }
-    };
-}
-
 impl Provider {
     /// Whether a webhook is this carrier's, and what it claims.
     ///
@@ -710,30 +774,12 @@ impl Provider {
             export: EXPORT,
             vault: &vault,
         };
-        let optional = |text: Option<String>| {
-            text.filter(|text| !text.is_empty())
-                .map(|text| check.text(text, 255, "an account id"))
-                .transpose()
-        };
         Ok(match raw {
             None => None,
-            Some(webhook::Recognition::InboundCall(call)) => {
-                let country = |code: Option<String>| {
-                    code.filter(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic()))
-                        .map(|code| code.to_ascii_uppercase())
-                };
-                Some(Recognition::InboundCall(InboundCall {
-                    provider_call_id: check.identifier(call.provider_call_id, "a call's identifier")?,
-                    caller: check.text(call.caller, 255, "a caller")?,
-                    callee: check.text(call.callee, 255, "a callee")?,
-                    caller_country: country(call.caller_country),
-                    callee_country: country(call.callee_country),
-                    account_id: optional(call.account_id)?,
-                }))
-            }
+            Some(webhook::Recognition::InboundCall(call)) => Some(Recognition::InboundCall(check.inbound_call(call)?)),
             Some(webhook::Recognition::Event(reference)) => Some(Recognition::Event(CallReference {
                 provider_call_id: check.identifier(reference.provider_call_id, "a call's identifier")?,
-                account_id: optional(reference.account_id)?,
+                account_id: check.account_id(reference.account_id)?,
             })),
         })
     }
@@ -795,24 +841,19 @@ impl Provider {
                         .load(&mut *store, instance)?
                         .call_handle_callback(&mut *store, config, &route, &call, &webhook, replies)
                 })?;
-                settle(raw, |outcome| {
-                    Ok(Outcome {
-                        events: check.events(outcome.events)?,
-                        response: check.response(outcome.response)?,
-                    })
-                })
+                settle(raw, |outcome| check.outcome(outcome))
             }),
         )
     }
 
-    /// Answers a call.
+    /// Answers a call; there is no webhook when it was announced over an event socket.
     #[must_use]
     pub fn answer(
         &self,
         credentials: &Credentials,
         call: Call,
         media: MediaAddress,
-        webhook: Webhook,
+        webhook: Option<Webhook>,
         moment: Moment,
     ) -> Operation<Outcome> {
         const EXPORT: &str = "answer.answer-markup";
@@ -827,7 +868,7 @@ impl Provider {
                         .exports()
                         .answer
                         .load(&mut *store, instance)?
-                        .call_answer_markup(&mut *store, config, &call, &media, &webhook, replies)
+                        .call_answer_markup(&mut *store, config, &call, &media, webhook.as_ref(), replies)
                 })?;
                 settle(raw, |answered: answer::Answered| {
                     Ok(Outcome {
@@ -905,15 +946,7 @@ impl Provider {
                         replies,
                     )
                 })?;
-                settle(raw, |placed: calling::Placed| {
-                    Ok(Placed {
-                        provider_call_id: check.identifier(placed.provider_call_id, "a call's identifier")?,
-                        attachment: placed
-                            .attachment
-                            .map(|json| check.json(&json, ATTACHMENT_BYTES_MAX, "an attachment"))
-                            .transpose()?,
-                    })
-                })
+                settle(raw, |placed| check.placed(placed))
             }),
         ))
     }
@@ -944,7 +977,7 @@ impl Provider {
                         replies,
                     )
                 })?;
-                settle(raw, |outcome| Ok(outcome == calling::HangUpOutcome::AlreadyEnded))
+                settle(raw, |outcome| Ok(outcome == wit::HangUpOutcome::AlreadyEnded))
             }),
         ))
     }

@@ -8,7 +8,9 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Store, Trap};
 
-use crate::bindings::exports::strowger::provider::{answer, calling, descriptor, detection, media, numbers, webhook};
+use crate::bindings::exports::strowger::provider::{
+    answer, calling, descriptor, detection, events, media, numbers, setup, transfer, trunks, webhook,
+};
 use crate::credentials::{Credentials, FieldProblem};
 use crate::engine::{Engine, digest, one_line};
 use crate::error::{GuestFault, HostFault, InvokeError, LoadError};
@@ -17,7 +19,7 @@ use crate::inert;
 use crate::limits::{Limits, State};
 use crate::operation::Moment;
 use crate::sealed::Vault;
-use crate::spec::ProviderSpec;
+use crate::spec::{self, Field, ProviderSpec, RoutePurpose, SpecError};
 
 /// The package and version of the contract that this host speaks.
 pub(crate) const PACKAGE: &str = "strowger:provider/";
@@ -33,11 +35,27 @@ pub enum Ability {
     Detection,
     /// Validates, provisions and configures phone numbers.
     Numbers,
+    /// Connects a caller with somebody else.
+    Transfer,
+    /// Prepares configurations, and tells what is left to do.
+    Setup,
+    /// Keeps SIP trunks at the carrier.
+    Trunks,
+    /// Tells what happens over a socket that the gateway opens.
+    Events,
 }
 
 impl Ability {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Calling, Self::Detection, Self::Numbers];
+    pub const ALL: [Self; 7] = [
+        Self::Calling,
+        Self::Detection,
+        Self::Numbers,
+        Self::Transfer,
+        Self::Setup,
+        Self::Trunks,
+        Self::Events,
+    ];
 
     /// The interface's name.
     #[must_use]
@@ -46,6 +64,10 @@ impl Ability {
             Self::Calling => "calling",
             Self::Detection => "detection",
             Self::Numbers => "numbers",
+            Self::Transfer => "transfer",
+            Self::Setup => "setup",
+            Self::Trunks => "trunks",
+            Self::Events => "events",
         }
     }
 }
@@ -115,6 +137,7 @@ struct Inner {
     size_bytes: usize,
     imports: Vec<String>,
     abilities: Vec<Ability>,
+    trunk_fields: Vec<Field>,
     rejections: BTreeMap<RejectionReason, Response>,
 }
 
@@ -127,6 +150,10 @@ pub(crate) struct Exports {
     pub(crate) calling: Option<calling::GuestIndices>,
     pub(crate) detection: Option<detection::GuestIndices>,
     pub(crate) numbers: Option<numbers::GuestIndices>,
+    pub(crate) transfer: Option<transfer::GuestIndices>,
+    pub(crate) setup: Option<setup::GuestIndices>,
+    pub(crate) trunks: Option<trunks::GuestIndices>,
+    pub(crate) events: Option<events::GuestIndices>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -170,14 +197,24 @@ impl Provider {
                 size_bytes: bytes.len(),
                 imports,
                 abilities: present,
+                trunk_fields: Vec::new(),
                 rejections: BTreeMap::new(),
             }),
         };
         provider.check_types()?;
         let spec = provider.read_spec()?;
+        if spec.routes.iter().any(|route| route.purpose == RoutePurpose::Transfer) && !provider.can(Ability::Transfer) {
+            return Err(SpecError {
+                place: "routes".to_owned(),
+                problem: "has a route of purpose `transfer`, but the component does not export `transfer`".to_owned(),
+            }
+            .into());
+        }
+        let trunk_fields = provider.read_trunk_fields()?;
         let rejections = provider.render_rejections()?;
         let inner = Arc::get_mut(&mut provider.inner).expect("nobody else has a clone yet");
         inner.spec = spec;
+        inner.trunk_fields = trunk_fields;
         inner.rejections = rejections;
         Ok(provider)
     }
@@ -222,6 +259,12 @@ impl Provider {
     #[must_use]
     pub fn can(&self, ability: Ability) -> bool {
         self.inner.abilities.contains(&ability)
+    }
+
+    /// The settings of a trunk; none for a provider without trunks.
+    #[must_use]
+    pub fn trunk_fields(&self) -> &[Field] {
+        &self.inner.trunk_fields
     }
 
     /// The refusal that was rendered when the component was loaded. It needs no guest.
@@ -291,6 +334,18 @@ impl Provider {
         if let Some(numbers) = &exports.numbers {
             fits("numbers", numbers.load(&mut *store, instance).map(drop))?;
         }
+        if let Some(transfer) = &exports.transfer {
+            fits("transfer", transfer.load(&mut *store, instance).map(drop))?;
+        }
+        if let Some(setup) = &exports.setup {
+            fits("setup", setup.load(&mut *store, instance).map(drop))?;
+        }
+        if let Some(trunks) = &exports.trunks {
+            fits("trunks", trunks.load(&mut *store, instance).map(drop))?;
+        }
+        if let Some(events) = &exports.events {
+            fits("events", events.load(&mut *store, instance).map(drop))?;
+        }
         Ok(())
     }
 
@@ -304,6 +359,20 @@ impl Provider {
                 .call_spec(&mut *store)
         })?;
         Ok(ProviderSpec::try_from(raw)?)
+    }
+
+    fn read_trunk_fields(&self) -> Result<Vec<Field>, LoadError> {
+        if !self.can(Ability::Trunks) {
+            return Ok(Vec::new());
+        }
+        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let raw = invocation.run("trunks.trunk-fields", |provider, store, instance| {
+            match &provider.exports().trunks {
+                Some(trunks) => trunks.load(&mut *store, instance)?.call_trunk_fields(&mut *store),
+                None => Ok(Vec::new()),
+            }
+        })?;
+        Ok(spec::trunk_fields(raw)?)
     }
 
     fn render_rejections(&self) -> Result<BTreeMap<RejectionReason, Response>, LoadError> {
@@ -554,26 +623,27 @@ impl Exports {
                 detail: one_line(&error),
             }
         };
+        macro_rules! optional {
+            ($ability:ident, $module:ident) => {
+                present
+                    .contains(&Ability::$ability)
+                    .then(|| $module::GuestIndices::new(pre))
+                    .transpose()
+                    .map_err(misfit(Ability::$ability.name()))?
+            };
+        }
         Ok(Self {
             descriptor: descriptor::GuestIndices::new(pre).map_err(misfit("descriptor"))?,
             webhook: webhook::GuestIndices::new(pre).map_err(misfit("webhook"))?,
             answer: answer::GuestIndices::new(pre).map_err(misfit("answer"))?,
             media: media::GuestIndices::new(pre).map_err(misfit("media"))?,
-            calling: present
-                .contains(&Ability::Calling)
-                .then(|| calling::GuestIndices::new(pre))
-                .transpose()
-                .map_err(misfit("calling"))?,
-            detection: present
-                .contains(&Ability::Detection)
-                .then(|| detection::GuestIndices::new(pre))
-                .transpose()
-                .map_err(misfit("detection"))?,
-            numbers: present
-                .contains(&Ability::Numbers)
-                .then(|| numbers::GuestIndices::new(pre))
-                .transpose()
-                .map_err(misfit("numbers"))?,
+            calling: optional!(Calling, calling),
+            detection: optional!(Detection, detection),
+            numbers: optional!(Numbers, numbers),
+            transfer: optional!(Transfer, transfer),
+            setup: optional!(Setup, setup),
+            trunks: optional!(Trunks, trunks),
+            events: optional!(Events, events),
         })
     }
 }

@@ -10,9 +10,12 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::bindings::exports::strowger::provider::descriptor as wit;
+use crate::bindings::strowger::provider::types;
 
 /// The most credential fields a spec may have.
 pub const FIELDS_MAX: usize = 64;
+/// The most settings that a trunk may have.
+pub const TRUNK_FIELDS_MAX: usize = 32;
 /// The most webhook routes a spec may have.
 pub const ROUTES_MAX: usize = 32;
 /// The most hosts a spec may ask for.
@@ -191,6 +194,8 @@ pub enum RoutePurpose {
     Answer,
     /// Something happened to a call.
     Callback,
+    /// Something happened to the second leg of a transfer.
+    Transfer,
 }
 
 /// A webhook endpoint.
@@ -202,7 +207,7 @@ pub struct Route {
     pub purpose: RoutePurpose,
     /// `GET` or `POST`.
     pub method: String,
-    /// Relative path, `{call}` standing for the call's identifier.
+    /// Relative path, `{call}` or `{transfer}` standing for the identifier of the call or the transfer.
     pub path: String,
 }
 
@@ -213,10 +218,11 @@ impl Route {
         self.path.split('/').any(|segment| segment == "{call}")
     }
 
-    /// The absolute URL of this route for one call. `base` has no trailing slash.
+    /// The absolute URL of this route for one call, or for one transfer. `base` has no trailing slash.
     #[must_use]
-    pub fn url(&self, base: &str, call: &str) -> String {
-        format!("{base}/{}", self.path.replace("{call}", call))
+    pub fn url(&self, base: &str, id: &str) -> String {
+        let path = self.path.replace("{call}", id).replace("{transfer}", id);
+        format!("{base}/{path}")
     }
 }
 
@@ -372,17 +378,7 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
         {
             return at("docs-url").fail("must be an https URL of at most 512 characters");
         }
-        too_many("fields", raw.fields.len(), FIELDS_MAX)?;
-        let names: BTreeSet<String> = raw.fields.iter().map(|field| field.name.clone()).collect();
-        if names.len() != raw.fields.len() {
-            return at("fields").fail("every name must be unique");
-        }
-        let fields = raw
-            .fields
-            .into_iter()
-            .enumerate()
-            .map(|(n, field)| check_field(n, field, &names))
-            .collect::<Result<Vec<_>, _>>()?;
+        let fields = check_fields("fields", raw.fields, FIELDS_MAX)?;
         let account_id_field = (!raw.account_id_field.is_empty()).then_some(raw.account_id_field);
         if let Some(name) = &account_id_field {
             match fields.iter().find(|field| field.name == *name) {
@@ -441,8 +437,32 @@ impl TryFrom<wit::ProviderSpec> for ProviderSpec {
     }
 }
 
-fn check_field(n: usize, raw: wit::Field, names: &BTreeSet<String>) -> Result<Field, SpecError> {
-    let place = |part: &str| format!("fields[{n}].{part}");
+/// Checks what `trunks.trunk-fields` returned.
+pub(crate) fn trunk_fields(raw: Vec<wit::Field>) -> Result<Vec<Field>, SpecError> {
+    let fields = check_fields("trunk-fields", raw, TRUNK_FIELDS_MAX)?;
+    if fields
+        .iter()
+        .any(|field| field.sensitive || field.server_managed || field.account_scoped)
+    {
+        return at("trunk-fields").fail("must be neither sensitive nor server-managed nor account-scoped");
+    }
+    Ok(fields)
+}
+
+fn check_fields(list: &str, raw: Vec<wit::Field>, max: usize) -> Result<Vec<Field>, SpecError> {
+    too_many(list, raw.len(), max)?;
+    let names: BTreeSet<String> = raw.iter().map(|field| field.name.clone()).collect();
+    if names.len() != raw.len() {
+        return at(list).fail("every name must be unique");
+    }
+    raw.into_iter()
+        .enumerate()
+        .map(|(n, field)| check_field(&format!("{list}[{n}]"), field, &names))
+        .collect()
+}
+
+fn check_field(whole: &str, raw: wit::Field, names: &BTreeSet<String>) -> Result<Field, SpecError> {
+    let place = |part: &str| format!("{whole}.{part}");
     at(&place("name")).name(&raw.name, 64, '_')?;
     if matches!(raw.name.as_str(), "provider" | "from_numbers") {
         return at(&place("name")).fail("is a word of the runtime's own; choose another");
@@ -452,14 +472,14 @@ fn check_field(n: usize, raw: wit::Field, names: &BTreeSet<String>) -> Result<Fi
     at(&place("placeholder")).optional(raw.placeholder.as_deref(), 128)?;
     at(&place("section")).optional(raw.section.as_deref(), 64)?;
     let kind = match raw.kind {
-        wit::FieldType::Text => FieldType::Text,
-        wit::FieldType::Password => FieldType::Password,
-        wit::FieldType::Textarea => FieldType::Textarea,
-        wit::FieldType::StringArray => FieldType::StringArray,
-        wit::FieldType::Number => FieldType::Number,
-        wit::FieldType::Boolean => FieldType::Boolean,
-        wit::FieldType::Select => FieldType::Select,
-        wit::FieldType::Readonly => FieldType::Readonly,
+        types::FieldType::Text => FieldType::Text,
+        types::FieldType::Password => FieldType::Password,
+        types::FieldType::Textarea => FieldType::Textarea,
+        types::FieldType::StringArray => FieldType::StringArray,
+        types::FieldType::Number => FieldType::Number,
+        types::FieldType::Boolean => FieldType::Boolean,
+        types::FieldType::Select => FieldType::Select,
+        types::FieldType::Readonly => FieldType::Readonly,
     };
     if (kind == FieldType::Select) == raw.options.is_empty() {
         return at(&place("options")).fail("a select field needs at least one option, any other field none");
@@ -572,26 +592,37 @@ fn check_route(n: usize, raw: wit::Route) -> Result<Route, SpecError> {
         return at(&place("method")).fail("must be GET or POST");
     }
     at(&place("path")).text(&raw.path, 128)?;
-    let mut calls = 0;
+    let (mut calls, mut transfers) = (0, 0);
     for segment in raw.path.split('/') {
         if segment == "{call}" {
             calls += 1;
+        } else if segment == "{transfer}" {
+            transfers += 1;
         } else if segment.is_empty()
             || segment.bytes().all(|b| b == b'.')
             || !segment
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
         {
-            return at(&place("path"))
-                .fail("must be relative, of segments with letters, digits, `-`, `.`, `_`, `~`, or `{call}`");
+            return at(&place("path")).fail(
+                "must be relative, of segments with letters, digits, `-`, `.`, `_`, `~`, or `{call}` or `{transfer}`",
+            );
         }
     }
     let purpose = match raw.purpose {
         wit::RoutePurpose::Answer => RoutePurpose::Answer,
         wit::RoutePurpose::Callback => RoutePurpose::Callback,
+        wit::RoutePurpose::Transfer => RoutePurpose::Transfer,
     };
-    if calls > 1 || (calls == 0 && purpose == RoutePurpose::Answer) {
-        return at(&place("path")).fail("an answer route names `{call}` once, a callback route at most once");
+    let fits = match purpose {
+        RoutePurpose::Answer => (calls, transfers) == (1, 0),
+        RoutePurpose::Callback => calls <= 1 && transfers == 0,
+        RoutePurpose::Transfer => (calls, transfers) == (0, 1),
+    };
+    if !fits {
+        return at(&place("path")).fail(
+            "an answer route names `{call}` once, a callback route at most once, a transfer route `{transfer}` once",
+        );
     }
     Ok(Route {
         name: raw.name,

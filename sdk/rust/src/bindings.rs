@@ -20,7 +20,7 @@ pub mod calling {
         path: "../../wit",
         world: "with-calling",
         pub_export_macro: true,
-        export_macro_name: "export_calling",
+        export_macro_name: "export_ability",
         default_bindings_module: "strowger_sdk::bindings::calling",
         additional_derives: [PartialEq],
         with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
@@ -32,7 +32,7 @@ pub mod detection {
         path: "../../wit",
         world: "with-detection",
         pub_export_macro: true,
-        export_macro_name: "export_detection",
+        export_macro_name: "export_ability",
         default_bindings_module: "strowger_sdk::bindings::detection",
         additional_derives: [PartialEq],
         with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
@@ -44,8 +44,56 @@ pub mod numbers {
         path: "../../wit",
         world: "with-numbers",
         pub_export_macro: true,
-        export_macro_name: "export_numbers",
+        export_macro_name: "export_ability",
         default_bindings_module: "strowger_sdk::bindings::numbers",
+        additional_derives: [PartialEq],
+        with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
+    });
+}
+
+pub mod transfer {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "with-transfer",
+        pub_export_macro: true,
+        export_macro_name: "export_ability",
+        default_bindings_module: "strowger_sdk::bindings::transfer",
+        additional_derives: [PartialEq],
+        with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
+    });
+}
+
+pub mod setup {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "with-setup",
+        pub_export_macro: true,
+        export_macro_name: "export_ability",
+        default_bindings_module: "strowger_sdk::bindings::setup",
+        additional_derives: [PartialEq],
+        with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
+    });
+}
+
+pub mod trunks {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "with-trunks",
+        pub_export_macro: true,
+        export_macro_name: "export_ability",
+        default_bindings_module: "strowger_sdk::bindings::trunks",
+        additional_derives: [PartialEq],
+        with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
+    });
+}
+
+pub mod events {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "with-events",
+        pub_export_macro: true,
+        export_macro_name: "export_ability",
+        default_bindings_module: "strowger_sdk::bindings::events",
         additional_derives: [PartialEq],
         with: { "strowger:provider/types@0.1.0": super::provider::strowger::provider::types },
     });

@@ -6,17 +6,22 @@ use serde_json::Value;
 
 use crate::bindings::calling::exports::strowger::provider::calling as calling_export;
 use crate::bindings::detection::exports::strowger::provider::detection as detection_export;
+use crate::bindings::events::exports::strowger::provider::events as events_export;
 use crate::bindings::numbers::exports::strowger::provider::numbers as numbers_export;
 use crate::bindings::provider::exports::strowger::provider::{answer, descriptor, media, webhook};
+use crate::bindings::setup::exports::strowger::provider::setup as setup_export;
+use crate::bindings::transfer::exports::strowger::provider::transfer as transfer_export;
+use crate::bindings::trunks::exports::strowger::provider::trunks as trunks_export;
 use crate::{
-    Answered, AnsweredBy, Call, CallbackOutcome, Calling, Cost, Detection, DetectionMode, Failure, FieldProblem,
-    FrameProblem, HangUpOutcome, Interruption, Io, Leg, MediaAddress, MediaEvent, MediaFrame, Message, Numbers,
-    Outbound, Outcome, Ownership, Placed, Proof, Provider, ProviderSpec, Provisioning, Recognition, Rejection,
-    RejectionReason, Reply, Response, StatusReport, Synchronisation, Webhook,
+    Answered, AnsweredBy, AppliedTrunk, Call, CallbackOutcome, Calling, Cost, DetailGroup, Detection, DetectionMode,
+    Directive, EventSocket, Events, Facts, Failure, Field, FieldProblem, FieldValue, FrameProblem, HangUpOutcome,
+    Interruption, Io, Leg, MediaAddress, MediaEvent, MediaFrame, Message, Numbers, Outbound, Outcome, Ownership,
+    Placed, Proof, Provider, ProviderSpec, Provisioning, PublicUrls, Recognition, Rejection, RejectionReason, Reply,
+    Response, Saving, Setup, StatusReport, Step, Synchronisation, Transfer, TransferLeg, Trunk, Trunks, Webhook,
 };
 
 /// Makes a component of a type that implements [`Provider`]: `export!(Example);`, or with the abilities that it
-/// implements, `export!(Example: calling, detection, numbers);`. Only the abilities named here are exported, and only on
+/// implements, `export!(Example: calling, numbers);`. Only the abilities named here are exported, and only on
 /// WebAssembly; elsewhere the macro checks that the traits are implemented, so that tests run natively.
 #[macro_export]
 macro_rules! export {
@@ -34,32 +39,26 @@ macro_rules! export {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_ability {
-    (calling $provider:ident) => {
+    (calling $provider:ident) => { $crate::__export_ability!(@ calling Calling $provider); };
+    (detection $provider:ident) => { $crate::__export_ability!(@ detection Detection $provider); };
+    (numbers $provider:ident) => { $crate::__export_ability!(@ numbers Numbers $provider); };
+    (transfer $provider:ident) => { $crate::__export_ability!(@ transfer Transfer $provider); };
+    (setup $provider:ident) => { $crate::__export_ability!(@ setup Setup $provider); };
+    (trunks $provider:ident) => { $crate::__export_ability!(@ trunks Trunks $provider); };
+    (events $provider:ident) => { $crate::__export_ability!(@ events Events $provider); };
+    (@ $module:ident $ability:ident $provider:ident) => {
         const _: () = {
-            const fn implements<T: $crate::Calling>() {}
+            const fn implements<T: $crate::$ability>() {}
             implements::<$provider>();
         };
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::calling::export_calling!($provider with_types_in $crate::bindings::calling);
-    };
-    (detection $provider:ident) => {
-        const _: () = {
-            const fn implements<T: $crate::Detection>() {}
-            implements::<$provider>();
-        };
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::detection::export_detection!($provider with_types_in $crate::bindings::detection);
-    };
-    (numbers $provider:ident) => {
-        const _: () = {
-            const fn implements<T: $crate::Numbers>() {}
-            implements::<$provider>();
-        };
-        #[cfg(target_arch = "wasm32")]
-        $crate::bindings::numbers::export_numbers!($provider with_types_in $crate::bindings::numbers);
+        $crate::bindings::$module::export_ability!($provider with_types_in $crate::bindings::$module);
     };
     ($other:ident $provider:ident) => {
-        compile_error!(concat!("the abilities are calling, detection and numbers, not ", stringify!($other)));
+        compile_error!(concat!(
+            "the abilities are calling, detection, numbers, transfer, setup, trunks and events, not ",
+            stringify!($other)
+        ));
     };
 }
 
@@ -108,11 +107,11 @@ impl<P: Provider> answer::Guest for P {
         config: String,
         call: Call,
         media: MediaAddress,
-        webhook: Webhook,
+        webhook: Option<Webhook>,
         replies: Vec<Reply>,
     ) -> Result<Answered, Interruption> {
         operate::<P, _>(&config, replies, |config, io| {
-            P::answer_markup(config, &call, &media, &webhook, io)
+            P::answer_markup(config, &call, &media, webhook.as_ref(), io)
         })
     }
 
@@ -215,6 +214,101 @@ impl<P: Numbers> numbers_export::Guest for P {
     ) -> Result<Synchronisation, Interruption> {
         operate::<P, _>(&config, replies, |config, io| {
             P::configure_inbound(config, &address, &webhook_url, attach, io)
+        })
+    }
+}
+
+impl<P: Transfer> transfer_export::Guest for P {
+    fn dial_destination(
+        config: String,
+        call: Call,
+        leg: TransferLeg,
+        replies: Vec<Reply>,
+    ) -> Result<Placed, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| {
+            P::dial_destination(config, &call, &leg, io)
+        })
+    }
+
+    fn connect(config: String, call: Call, leg: TransferLeg, replies: Vec<Reply>) -> Result<(), Interruption> {
+        operate::<P, _>(&config, replies, |config, io| P::connect(config, &call, &leg, io))
+    }
+
+    fn cancel(
+        config: String,
+        call: Call,
+        leg: TransferLeg,
+        replies: Vec<Reply>,
+    ) -> Result<HangUpOutcome, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| P::cancel(config, &call, &leg, io))
+    }
+
+    fn handle_transfer_callback(
+        config: String,
+        route: String,
+        call: Call,
+        leg: TransferLeg,
+        webhook: Webhook,
+        replies: Vec<Reply>,
+    ) -> Result<CallbackOutcome, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| {
+            P::handle_transfer_callback(config, &route, &call, &leg, &webhook, io)
+        })
+    }
+}
+
+impl<P: Setup> setup_export::Guest for P {
+    fn prepare_credentials(
+        config: String,
+        saving: Saving,
+        replies: Vec<Reply>,
+    ) -> Result<Vec<FieldValue>, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| {
+            P::prepare_credentials(config, &saving, io)
+        })
+    }
+
+    fn checklist(config: String, facts: Facts) -> Vec<Step> {
+        serde_json::from_str(&config)
+            .map(|config| P::checklist(&config, &facts))
+            .unwrap_or_default()
+    }
+
+    fn connectivity_details(config: String, urls: PublicUrls) -> Vec<DetailGroup> {
+        serde_json::from_str(&config)
+            .map(|config| P::connectivity_details(&config, &urls))
+            .unwrap_or_default()
+    }
+}
+
+impl<P: Trunks> trunks_export::Guest for P {
+    fn trunk_fields() -> Vec<Field> {
+        P::trunk_fields()
+    }
+
+    fn apply_trunk(config: String, trunk: Trunk, replies: Vec<Reply>) -> Result<AppliedTrunk, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| P::apply_trunk(config, &trunk, io))
+    }
+
+    fn remove_trunk(config: String, trunk: Trunk, replies: Vec<Reply>) -> Result<(), Interruption> {
+        operate::<P, _>(&config, replies, |config, io| P::remove_trunk(config, &trunk, io))
+    }
+}
+
+impl<P: Events> events_export::Guest for P {
+    fn endpoint(config: String) -> Result<EventSocket, Failure> {
+        let config = serde_json::from_str(&config).map_err(|_| Failure::internal(UNREADABLE_CODE, UNREADABLE))?;
+        P::endpoint(&config)
+    }
+
+    fn handle_event(
+        config: String,
+        message: String,
+        received_at: u64,
+        replies: Vec<Reply>,
+    ) -> Result<Vec<Directive>, Interruption> {
+        operate::<P, _>(&config, replies, |config, io| {
+            P::handle_event(config, &message, received_at, io)
         })
     }
 }

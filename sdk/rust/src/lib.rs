@@ -5,8 +5,8 @@
 //! gets what happened and returns what should be done. There is no HTTP client, no clock and no secret in it, and this
 //! crate offers none.
 //!
-//! - Implement [`Provider`] and [`Leg`]; implement [`Calling`], [`Detection`] and [`Numbers`] for the abilities that the
-//!   carrier has; name them in [`export!`].
+//! - Implement [`Provider`] and [`Leg`]; implement [`Calling`], [`Detection`], [`Numbers`], [`Transfer`], [`Setup`],
+//!   [`Trunks`] and [`Events`] for the abilities that the carrier has; name them in [`export!`].
 //! - A request to the carrier is a value, [`Request`]; [`Io::http`] hands it to the runtime. The operation is then run
 //!   again from its beginning with the response in its history, so write straight-line code with `?` and keep it
 //!   deterministic.
@@ -70,7 +70,7 @@
 //!     }
 //!
 //!     fn answer_markup(
-//!         _: &Config, _: &Call, media: &MediaAddress, _: &Webhook, _: &mut Io,
+//!         _: &Config, _: &Call, media: &MediaAddress, _: Option<&Webhook>, _: &mut Io,
 //!     ) -> Outcome<Answered> {
 //!         Ok(Answered::with(Response::json(&serde_json::json!({ "stream": media.url }))))
 //!     }
@@ -169,31 +169,36 @@ mod spec;
 pub mod testing;
 mod webhook;
 
-pub use crate::bindings::calling::exports::strowger::provider::calling::{
-    Cost, HangUpOutcome, Outbound, Placed, StatusReport,
-};
+pub use crate::bindings::calling::exports::strowger::provider::calling::{Cost, Outbound, StatusReport};
 pub use crate::bindings::detection::exports::strowger::provider::detection::AnsweredBy;
+pub use crate::bindings::events::exports::strowger::provider::events::{
+    Directive, KnownCall, KnownTransfer, Socket as EventSocket,
+};
 pub use crate::bindings::numbers::exports::strowger::provider::numbers::{Ownership, Provisioning, Synchronisation};
 pub use crate::bindings::provider::exports::strowger::provider::answer::{Answered, RejectionReason};
 pub use crate::bindings::provider::exports::strowger::provider::descriptor::{
-    Choice, Condition, Connectivity, Encoding, Field, FieldProblem, FieldType, MediaProfile, ProofPolicy, ProviderSpec,
-    Route, RoutePurpose, WireFormat,
+    Connectivity, Encoding, FieldProblem, MediaProfile, ProofPolicy, ProviderSpec, Route, RoutePurpose, WireFormat,
 };
 pub use crate::bindings::provider::exports::strowger::provider::media::{
     AudioFrame, FrameProblem, MediaEvent, MediaFrame, Message, Started,
 };
 pub use crate::bindings::provider::exports::strowger::provider::webhook::{
-    CallReference, CallbackOutcome, Check, DigestCheck, Ed25519Check, EqualsCheck, Hash, HmacCheck, InboundCall,
-    KeyEncoding, OnceCheck, Proof, Recognition, Rejection, SealedKey, Segment,
+    CallReference, Check, DigestCheck, Ed25519Check, EqualsCheck, Hash, HmacCheck, KeyEncoding, OnceCheck, Proof,
+    Recognition, Rejection, SealedKey, Segment,
 };
 pub use crate::bindings::provider::strowger::provider::types::{
-    Authorization, Call, CallEvent, CallStatus, Claim, DetectionMode, Direction, Effect, Entry, Failure, FailureKind,
-    FailureOwner, Header, Interruption, Jwt, JwtAlgorithm, MediaAddress, Reply, Request, Response, RouteUrl,
-    StatusEvent, Webhook,
+    Authorization, Call, CallEvent, CallStatus, CallbackOutcome, Choice, Claim, Condition, DetectionMode, Direction,
+    Effect, Entry, Failure, FailureKind, FailureOwner, Field, FieldType, HangUpOutcome, Header, InboundCall,
+    Interruption, Jwt, JwtAlgorithm, MediaAddress, Placed, Reply, Request, Response, RouteUrl, StatusEvent, Webhook,
 };
+pub use crate::bindings::setup::exports::strowger::provider::setup::{
+    Detail, DetailGroup, Facts, FieldValue, Occasion, PublicUrls, Saving, Step,
+};
+pub use crate::bindings::transfer::exports::strowger::provider::transfer::{TransferLeg, TransferState};
+pub use crate::bindings::trunks::exports::strowger::provider::trunks::{Applied as AppliedTrunk, Trunk};
 pub use crate::failure::{Interrupted, Outcome};
 pub use crate::http::join_path;
 pub use crate::io::{Io, Unreachable};
-pub use crate::provider::{Calling, Detection, Leg, Numbers, Provider};
+pub use crate::provider::{Calling, Detection, Events, Leg, Numbers, Provider, Setup, Transfer, Trunks};
 pub use crate::sealed::Sealed;
 pub use crate::webhook::Form;

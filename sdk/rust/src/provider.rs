@@ -5,9 +5,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Answered, AnsweredBy, Call, CallbackOutcome, Cost, DetectionMode, FieldProblem, FrameProblem, HangUpOutcome, Io,
-    MediaAddress, MediaEvent, MediaFrame, Message, Outbound, Outcome, Ownership, Placed, Proof, ProviderSpec,
-    Provisioning, Recognition, Rejection, RejectionReason, Response, StatusReport, Synchronisation, Webhook,
+    Answered, AnsweredBy, AppliedTrunk, Call, CallbackOutcome, Cost, DetailGroup, DetectionMode, Directive,
+    EventSocket, Facts, Failure, Field, FieldProblem, FieldValue, FrameProblem, HangUpOutcome, Io, MediaAddress,
+    MediaEvent, MediaFrame, Message, Outbound, Outcome, Ownership, Placed, Proof, ProviderSpec, Provisioning,
+    PublicUrls, Recognition, Rejection, RejectionReason, Response, Saving, StatusReport, Step, Synchronisation,
+    TransferLeg, Trunk, Webhook,
 };
 
 /// A telephone carrier. Every function is pure: the same arguments and replies give the same answer.
@@ -45,12 +47,13 @@ pub trait Provider: 'static {
         io: &mut Io,
     ) -> Outcome<CallbackOutcome>;
 
-    /// Connects an inbound call, or an answered outbound call, to the media socket.
+    /// Connects an inbound call, or an answered outbound call, to the media socket. There is no webhook when the call was
+    /// announced over [`Events`].
     fn answer_markup(
         config: &Self::Config,
         call: &Call,
         media: &MediaAddress,
-        webhook: &Webhook,
+        webhook: Option<&Webhook>,
         io: &mut Io,
     ) -> Outcome<Answered>;
 
@@ -118,4 +121,65 @@ pub trait Numbers: Provider {
         attach: bool,
         io: &mut Io,
     ) -> Outcome<Synchronisation>;
+}
+
+/// Connecting a caller with somebody else. The runtime keeps the state of a transfer and counts its time; these functions
+/// say how the carrier does it.
+pub trait Transfer: Provider {
+    /// Dials the destination. The leg may answer before the carrier has answered this request.
+    fn dial_destination(config: &Self::Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<Placed>;
+
+    /// The destination answered: joins the caller to it, away from the media socket.
+    fn connect(config: &Self::Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<()>;
+
+    /// Ends the second leg. That it had ended already is a success.
+    fn cancel(config: &Self::Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<HangUpOutcome>;
+
+    /// What a genuine webhook at a route of purpose `transfer` means for the second leg.
+    fn handle_transfer_callback(
+        config: &Self::Config,
+        route: &str,
+        call: &Call,
+        leg: &TransferLeg,
+        webhook: &Webhook,
+        io: &mut Io,
+    ) -> Outcome<CallbackOutcome>;
+}
+
+/// What happens around a configuration.
+pub trait Setup: Provider {
+    /// Makes at the carrier what the configuration needs and is not there; called before it is stored. The fields that are
+    /// returned are stored with it.
+    fn prepare_credentials(_config: &Self::Config, _saving: &Saving, _io: &mut Io) -> Outcome<Vec<FieldValue>> {
+        Ok(Vec::new())
+    }
+
+    /// The steps towards calls that work, in order.
+    fn checklist(config: &Self::Config, facts: &Facts) -> Vec<Step>;
+
+    /// What a person must know or enter elsewhere.
+    fn connectivity_details(_config: &Self::Config, _urls: &PublicUrls) -> Vec<DetailGroup> {
+        Vec::new()
+    }
+}
+
+/// SIP trunks that a configuration keeps at the carrier.
+pub trait Trunks: Provider {
+    /// Static: read once when the component is loaded.
+    fn trunk_fields() -> Vec<Field>;
+
+    /// Makes the carrier's trunk as described: new, changed, renamed or switched off.
+    fn apply_trunk(config: &Self::Config, trunk: &Trunk, io: &mut Io) -> Outcome<AppliedTrunk>;
+
+    /// Takes the trunk out of service. That it is not there is a success.
+    fn remove_trunk(config: &Self::Config, trunk: &Trunk, io: &mut Io) -> Outcome<()>;
+}
+
+/// A carrier that tells what happens over a socket which the gateway keeps open.
+pub trait Events: Provider {
+    /// The socket. A failure that is not retryable parks the configuration until somebody changes it.
+    fn endpoint(config: &Self::Config) -> Result<EventSocket, Failure>;
+
+    /// What a message means. `received_at` is Unix time in milliseconds.
+    fn handle_event(config: &Self::Config, message: &str, received_at: u64, io: &mut Io) -> Outcome<Vec<Directive>>;
 }

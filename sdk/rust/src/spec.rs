@@ -258,6 +258,11 @@ impl Route {
         Self::new(RoutePurpose::Callback, name)
     }
 
+    /// Something happened to the second leg of a transfer: POST at `{name}/{transfer}`.
+    pub fn transfer(name: &str) -> Self {
+        Self::new(RoutePurpose::Transfer, name).at(&format!("{name}/{{transfer}}"))
+    }
+
     /// The carrier uses GET here.
     #[must_use]
     pub fn get(mut self) -> Self {

@@ -46,13 +46,17 @@ use serde_json::Value;
 use self::value::{Json, Wit};
 use crate::bindings::calling::exports::strowger::provider::calling::Guest as CallingGuest;
 use crate::bindings::detection::exports::strowger::provider::detection::Guest as DetectionGuest;
+use crate::bindings::events::exports::strowger::provider::events::Guest as EventsGuest;
 use crate::bindings::numbers::exports::strowger::provider::numbers::Guest as NumbersGuest;
 use crate::bindings::provider::exports::strowger::provider::answer::Guest as AnswerGuest;
 use crate::bindings::provider::exports::strowger::provider::descriptor::Guest as DescriptorGuest;
 use crate::bindings::provider::exports::strowger::provider::media::GuestLeg;
 use crate::bindings::provider::exports::strowger::provider::webhook::Guest as WebhookGuest;
+use crate::bindings::setup::exports::strowger::provider::setup::Guest as SetupGuest;
+use crate::bindings::transfer::exports::strowger::provider::transfer::Guest as TransferGuest;
+use crate::bindings::trunks::exports::strowger::provider::trunks::Guest as TrunksGuest;
 use crate::export::LegCell;
-use crate::{Calling, Detection, MediaFrame, Message, Numbers, Provider, Reply};
+use crate::{Calling, Detection, Events, MediaFrame, Message, Numbers, Provider, Reply, Setup, Transfer, Trunks};
 
 /// The cases of one provider, with the exports that they may call.
 pub struct Cases<P> {
@@ -293,6 +297,127 @@ impl<P: Numbers> Cases<P> {
     }
 }
 
+impl<P: Transfer> Cases<P> {
+    #[must_use]
+    pub fn transfer(mut self) -> Self {
+        let exports: [(&'static str, Export); 4] = [
+            ("transfer.dial-destination", |given| {
+                given.verdict(&<P as TransferGuest>::dial_destination(
+                    given.config::<P>()?,
+                    given.argument("call")?,
+                    given.argument("leg")?,
+                    given.replies()?,
+                ))
+            }),
+            ("transfer.connect", |given| {
+                given.verdict(&<P as TransferGuest>::connect(
+                    given.config::<P>()?,
+                    given.argument("call")?,
+                    given.argument("leg")?,
+                    given.replies()?,
+                ))
+            }),
+            ("transfer.cancel", |given| {
+                given.verdict(&<P as TransferGuest>::cancel(
+                    given.config::<P>()?,
+                    given.argument("call")?,
+                    given.argument("leg")?,
+                    given.replies()?,
+                ))
+            }),
+            ("transfer.handle-transfer-callback", |given| {
+                given.verdict(&<P as TransferGuest>::handle_transfer_callback(
+                    given.config::<P>()?,
+                    given.argument("route")?,
+                    given.argument("call")?,
+                    given.argument("leg")?,
+                    given.argument("webhook")?,
+                    given.replies()?,
+                ))
+            }),
+        ];
+        self.exports.extend(exports);
+        self
+    }
+}
+
+impl<P: Setup> Cases<P> {
+    #[must_use]
+    pub fn setup(mut self) -> Self {
+        let exports: [(&'static str, Export); 3] = [
+            ("setup.prepare-credentials", |given| {
+                given.verdict(&<P as SetupGuest>::prepare_credentials(
+                    given.config::<P>()?,
+                    given.argument("saving")?,
+                    given.replies()?,
+                ))
+            }),
+            ("setup.checklist", |given| {
+                given.verdict(&<P as SetupGuest>::checklist(
+                    given.config::<P>()?,
+                    given.argument("facts")?,
+                ))
+            }),
+            ("setup.connectivity-details", |given| {
+                given.verdict(&<P as SetupGuest>::connectivity_details(
+                    given.config::<P>()?,
+                    given.argument("urls")?,
+                ))
+            }),
+        ];
+        self.exports.extend(exports);
+        self
+    }
+}
+
+impl<P: Trunks> Cases<P> {
+    #[must_use]
+    pub fn trunks(mut self) -> Self {
+        let exports: [(&'static str, Export); 3] = [
+            ("trunks.trunk-fields", |given| {
+                given.verdict(&<P as TrunksGuest>::trunk_fields())
+            }),
+            ("trunks.apply-trunk", |given| {
+                given.verdict(&<P as TrunksGuest>::apply_trunk(
+                    given.config::<P>()?,
+                    given.argument("trunk")?,
+                    given.replies()?,
+                ))
+            }),
+            ("trunks.remove-trunk", |given| {
+                given.verdict(&<P as TrunksGuest>::remove_trunk(
+                    given.config::<P>()?,
+                    given.argument("trunk")?,
+                    given.replies()?,
+                ))
+            }),
+        ];
+        self.exports.extend(exports);
+        self
+    }
+}
+
+impl<P: Events> Cases<P> {
+    #[must_use]
+    pub fn events(mut self) -> Self {
+        let exports: [(&'static str, Export); 2] = [
+            ("events.endpoint", |given| {
+                given.verdict(&<P as EventsGuest>::endpoint(given.config::<P>()?))
+            }),
+            ("events.handle-event", |given| {
+                given.verdict(&<P as EventsGuest>::handle_event(
+                    given.config::<P>()?,
+                    given.message()?,
+                    given.argument("received-at")?,
+                    given.replies()?,
+                ))
+            }),
+        ];
+        self.exports.extend(exports);
+        self
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -318,6 +443,12 @@ impl Arguments<'_> {
         let value = self.case.input.get(name);
         self.used.set(self.used.get() + usize::from(value.is_some()));
         T::read(value.unwrap_or(&Value::Null)).map_err(|problem| format!("{name}: {problem}"))
+    }
+
+    /// A message of an event socket, as JSON or as text.
+    fn message(&self) -> Result<String, String> {
+        let Json(message) = self.argument("message")?;
+        Ok(serde_json::from_str::<String>(&message).unwrap_or(message))
     }
 
     fn config<P: Provider>(&self) -> Result<String, String> {

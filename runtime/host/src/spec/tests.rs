@@ -8,7 +8,7 @@ fn text(name: &str) -> wit::Field {
     wit::Field {
         name: name.to_owned(),
         label: "Label".to_owned(),
-        kind: wit::FieldType::Text,
+        kind: types::FieldType::Text,
         required: true,
         sensitive: false,
         server_managed: false,
@@ -23,7 +23,7 @@ fn text(name: &str) -> wit::Field {
 
 fn password(name: &str) -> wit::Field {
     wit::Field {
-        kind: wit::FieldType::Password,
+        kind: types::FieldType::Password,
         sensitive: true,
         ..text(name)
     }
@@ -193,34 +193,36 @@ fn fields() {
 
 #[test]
 fn field_types() {
-    let choice = |value: &str| wit::Choice {
+    let choice = |value: &str| types::Choice {
         value: value.to_owned(),
         label: "Choice".to_owned(),
     };
     refused("fields[0].options", |spec| spec.fields[0].options = vec![choice("eu")]);
-    refused("fields[2].options", |spec| spec.fields[2].kind = wit::FieldType::Select);
     refused("fields[2].options", |spec| {
-        spec.fields[2].kind = wit::FieldType::Select;
+        spec.fields[2].kind = types::FieldType::Select
+    });
+    refused("fields[2].options", |spec| {
+        spec.fields[2].kind = types::FieldType::Select;
         spec.fields[2].options = vec![choice("eu"), choice("eu")];
     });
     refused("fields[2].options", |spec| {
-        spec.fields[2].kind = wit::FieldType::Select;
+        spec.fields[2].kind = types::FieldType::Select;
         spec.fields[2].options = vec![choice("")];
     });
     refused("fields[2].options", |spec| {
-        spec.fields[2].kind = wit::FieldType::Select;
+        spec.fields[2].kind = types::FieldType::Select;
         spec.fields[2].options = (0..65).map(|n| choice(&n.to_string())).collect();
     });
     accepted(|spec| {
-        spec.fields[2].kind = wit::FieldType::Select;
+        spec.fields[2].kind = types::FieldType::Select;
         spec.fields[2].options = vec![choice("eu"), choice("us")];
     });
     refused("fields[1].sensitive", |spec| spec.fields[1].sensitive = false);
     for kind in [
-        wit::FieldType::Number,
-        wit::FieldType::Boolean,
-        wit::FieldType::StringArray,
-        wit::FieldType::Readonly,
+        types::FieldType::Number,
+        types::FieldType::Boolean,
+        types::FieldType::StringArray,
+        types::FieldType::Readonly,
     ] {
         refused("fields[0].sensitive", |spec| {
             spec.fields[0].kind = kind;
@@ -232,7 +234,7 @@ fn field_types() {
 #[test]
 fn conditions() {
     let when = |field: &str, equals: &str| {
-        Some(wit::Condition {
+        Some(types::Condition {
             field: field.to_owned(),
             equals: equals.to_owned(),
         })
@@ -258,7 +260,9 @@ fn conditions() {
 #[test]
 fn account_ids() {
     refused("account-id-field", |spec| spec.account_id_field = "nothing".to_owned());
-    refused("account-id-field", |spec| spec.fields[0].kind = wit::FieldType::Number);
+    refused("account-id-field", |spec| {
+        spec.fields[0].kind = types::FieldType::Number
+    });
     accepted(|spec| spec.account_id_field.clear());
 }
 

@@ -76,6 +76,7 @@ impl Exchange {
         let told = match purpose {
             RoutePurpose::Answer => Told::Answer,
             RoutePurpose::Callback => Told::Event,
+            RoutePurpose::Transfer => return Err(Refused::NoSuchCall),
         };
         self.tell_call(provider, call, &name, told, webhook, began).await
     }
@@ -144,7 +145,7 @@ impl Exchange {
                 if session.answering.swap(true, Ordering::AcqRel) {
                     return self.answer_again(provider, &call.id).await;
                 }
-                self.answer(session, self.guest_call(provider, &call), webhook, began)
+                self.answer(session, self.guest_call(provider, &call), Some(webhook), began)
                     .await
             }
             (Told::Answer, None) => {

@@ -272,7 +272,7 @@ impl Exchange {
         let call = session
             .context
             .guest_call(session.context.provider_call_id.as_ref(), None);
-        self.answer(session, call, arrival.webhook, arrival.began).await
+        self.answer(session, call, Some(arrival.webhook), arrival.began).await
     }
 
     fn inbound_context(
@@ -307,7 +307,7 @@ impl Exchange {
         &self,
         session: SessionHandle,
         call: operation::Call,
-        webhook: Webhook,
+        webhook: Option<Webhook>,
         began: Instant,
     ) -> Result<Response, Refused> {
         let context = session.context.clone();

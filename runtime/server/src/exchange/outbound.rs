@@ -99,6 +99,7 @@ impl Exchange {
             media: session.context.media.clone(),
             ring_timeout_s,
             detect_machine,
+            trunk: None,
         };
         let placed = match provider.place_call(&credentials, guest, outbound, session.context.moment()) {
             Ok(operation) => self.inner.performer.run(operation, &session.context.scope).await,

@@ -5,13 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Answered, AnsweredBy, AudioFrame, Authorization, Call, CallEvent, CallReference, CallStatus, CallbackOutcome,
-    Check, Choice, Claim, Condition, Connectivity, Cost, DetectionMode, DigestCheck, Direction, Ed25519Check, Effect,
-    Encoding, Entry, EqualsCheck, Failure, FailureKind, FailureOwner, Field, FieldProblem, FieldType, FrameProblem,
-    HangUpOutcome, Hash, Header, HmacCheck, InboundCall, Interruption, Jwt, JwtAlgorithm, KeyEncoding, MediaAddress,
-    MediaEvent, MediaFrame, MediaProfile, Message, OnceCheck, Outbound, Ownership, Placed, Proof, ProofPolicy,
-    ProviderSpec, Provisioning, Recognition, Rejection, RejectionReason, Reply, Request, Response, Route, RoutePurpose,
-    RouteUrl, SealedKey, Segment, Started, StatusEvent, StatusReport, Synchronisation, Webhook, WireFormat,
+    Answered, AnsweredBy, AppliedTrunk, AudioFrame, Authorization, Call, CallEvent, CallReference, CallStatus,
+    CallbackOutcome, Check, Choice, Claim, Condition, Connectivity, Cost, Detail, DetailGroup, DetectionMode,
+    DigestCheck, Direction, Directive, Ed25519Check, Effect, Encoding, Entry, EqualsCheck, EventSocket, Facts, Failure,
+    FailureKind, FailureOwner, Field, FieldProblem, FieldType, FieldValue, FrameProblem, HangUpOutcome, Hash, Header,
+    HmacCheck, InboundCall, Interruption, Jwt, JwtAlgorithm, KeyEncoding, KnownCall, KnownTransfer, MediaAddress,
+    MediaEvent, MediaFrame, MediaProfile, Message, Occasion, OnceCheck, Outbound, Ownership, Placed, Proof,
+    ProofPolicy, ProviderSpec, Provisioning, PublicUrls, Recognition, Rejection, RejectionReason, Reply, Request,
+    Response, Route, RoutePurpose, RouteUrl, Saving, SealedKey, Segment, Started, StatusEvent, StatusReport, Step,
+    Synchronisation, TransferLeg, TransferState, Trunk, Webhook, WireFormat,
 };
 
 /// A value of the contract; errors say where the JSON does not fit.
@@ -112,6 +114,21 @@ impl<A: Wit, B: Wit> Wit for (A, B) {
         match value.as_array().map(Vec::as_slice) {
             Some([first, second]) => Ok((A::read(first)?, B::read(second)?)),
             _ => Err(format!("not a pair: {value}")),
+        }
+    }
+}
+
+/// The payload of a result without one.
+impl Wit for () {
+    fn write(&self) -> Value {
+        Value::Null
+    }
+
+    fn read(value: &Value) -> Result<Self, String> {
+        if value.is_null() {
+            Ok(())
+        } else {
+            Err(format!("there is no payload: {value}"))
         }
     }
 }
@@ -296,10 +313,26 @@ records! {
     Answered { response, events }
     Started { provider_call_id, stream_id, receive_format, send_format, parameters }
     AudioFrame { payload: bytes, sequence, timestamp_ms }
-    Outbound { caller_id, answer_url, media, ring_timeout_s, detect_machine }
+    Outbound { caller_id, answer_url, media, ring_timeout_s, detect_machine, trunk }
     Placed { provider_call_id, attachment: optional_json_text }
     StatusReport { status, duration_ms }
     Cost { amount, currency, duration_s }
+    TransferLeg {
+        id, state, destination, caller_id, trunk, ring_timeout_s, announcement, provider_call_id, routes,
+        attachment: optional_json_text
+    }
+    PublicUrls { dispatcher, routes, media }
+    Saving { occasion, urls, unique }
+    FieldValue { name, value: json_text }
+    Facts { active_numbers, inbound_numbers, enabled_trunks, numbers_without_trunk }
+    Step { key, title, description, complete, blocks_outbound }
+    Detail { label, value }
+    DetailGroup { title, description, details }
+    Trunk { name, enabled, settings: json_text, external_id }
+    AppliedTrunk { external_id, settings: json_text }
+    EventSocket { url, authorization, subprotocol }
+    KnownCall { provider_call_id, events }
+    KnownTransfer { id, events }
 }
 
 variants! {
@@ -317,7 +350,10 @@ variants! {
     Connectivity { Api, Sip }
     FieldType { Text, Password, Textarea, StringArray, Number, Boolean, Select, Readonly }
     Encoding { Pcmu, Pcma, L16Le, L16Be }
-    RoutePurpose { Answer, Callback }
+    RoutePurpose { Answer, Callback, Transfer }
+    TransferState { Dialing, Answered, Connected, Over }
+    Occasion { Create, Update }
+    Directive { InboundCall(plain), Answered(plain), Call(plain), Transfer(plain) }
     ProofPolicy { Required, NoWebhooks }
     Recognition { InboundCall(plain), Event(plain) }
     Hash { Sha1, Sha256, Sha512 }

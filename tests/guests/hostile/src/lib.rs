@@ -281,7 +281,13 @@ impl Provider for Hostile {
         Ok(outcome)
     }
 
-    fn answer_markup(config: &Config, _: &Call, _: &MediaAddress, webhook: &Webhook, io: &mut Io) -> Outcome<Answered> {
+    fn answer_markup(
+        config: &Config,
+        _: &Call,
+        _: &MediaAddress,
+        webhook: Option<&Webhook>,
+        io: &mut Io,
+    ) -> Outcome<Answered> {
         let how = config.at("answer");
         let secret = config.secret.as_str();
         let mut response = Response::xml("<Response/>");
@@ -306,7 +312,7 @@ impl Provider for Hostile {
         if ARMED.load(Ordering::Relaxed) >= FREE_TRAP {
             response.body = vec![b'x'; STRIKE_BYTES];
         }
-        black_box(webhook.body.first());
+        black_box(webhook.and_then(|webhook| webhook.body.first()));
         Ok(Answered {
             response,
             events: vec![],
