@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   inbound   Created ───────────────────────► Answered ─► Connected ─► Ending ─► Ended
-//!   outbound  Created ─► Dialing ─► Ringing ─►    "            "           ▲
-//!                └──────────┴──────────┴────────────┴──────────────────────┘
+//!   outbound  Created ─► Dialing ─► Ringing ─►    "            "  │        ▲
+//!                │          │          │            │            └─► Transferred
+//!                └──────────┴──────────┴────────────┴───────────────────────┘
 //! ```
 //!
 //! Decisions that are not obvious from the code:
@@ -18,10 +19,14 @@
 //!   is awaited for a grace period, then asked for once, and then the call is closed with what is known.
 //! - **The first reason stays.** What follows from ending a call (sockets closing, a hang-up's own status callback) does not
 //!   explain it. Only a reason that was a guess, made when the media stopped, gives way to the carrier's word.
+//! - **A transfer keeps the call with its agent until the two legs are connected.** While they are being connected the end
+//!   of the media says nothing: that is how carriers take the caller away from it. From then on nothing that the agent or
+//!   the media socket does ends the call; the end of either leg at the carrier ends the other.
 
 mod action;
 mod event;
 mod outcome;
+mod transfer;
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +39,9 @@ use serde::{Deserialize, Serialize};
 pub use self::action::Action;
 pub use self::event::{AnsweredBy, CallStatus, Cost, Digit, Event, Recorded, Requester, Verdict};
 pub use self::outcome::{EndReason, Outcome, OutcomeStatus, Summary};
-use crate::{CallId, Monotonic, ProviderCallId};
+use self::transfer::{Step, Transfer};
+pub use self::transfer::{TransferFailure, TransferProgress};
+use crate::{CallId, Monotonic, ProviderCallId, TransferId};
 
 /// Longest detail kept in an outcome, in characters: a sentence, not a stack trace of somebody's agent.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -63,6 +70,8 @@ pub enum State {
     Answered,
     /// Caller and agent hear each other.
     Connected,
+    /// The caller talks to somebody else, without us.
+    Transferred,
     /// Being taken down: hang-up, sockets, the carrier's last word.
     Ending,
     /// Closed.
@@ -94,6 +103,8 @@ pub struct Limits {
     pub status_grace: Duration,
     /// Until a question for the status or the cost that got no reply is given up.
     pub fetch_timeout: Duration,
+    /// From the destination's answer until the carrier has connected it with the caller.
+    pub transfer_connect_timeout: Duration,
     /// Entries of the record. A call of four hours with a key pressed every ten seconds stays below it.
     pub records_max: u64,
 }
@@ -111,6 +122,7 @@ impl Default for Limits {
             hang_up_backoff: Duration::from_millis(500),
             status_grace: Duration::from_secs(15),
             fetch_timeout: Duration::from_secs(5),
+            transfer_connect_timeout: Duration::from_secs(15),
             records_max: 2_000,
         }
     }
@@ -155,6 +167,9 @@ pub struct Call {
     state: State,
     media: Media,
     agent: Agent,
+    transfer: Option<Transfer>,
+    /// How the agent left while a transfer was pending: the end of the call, should the transfer fail.
+    deserted: Option<(EndReason, Option<String>)>,
     ending: Option<Ending>,
     timers: Timers,
     actions: VecDeque<Action>,
@@ -163,6 +178,7 @@ pub struct Call {
     answered_at: Option<Monotonic>,
     media_started_at: Option<Monotonic>,
     agent_started_at: Option<Monotonic>,
+    transferred_at: Option<Monotonic>,
 
     /// Statuses that are in the record; a bit for each.
     statuses_seen: u16,
@@ -197,6 +213,8 @@ impl Call {
             state: State::Created,
             media: Media::Absent,
             agent: Agent::Idle,
+            transfer: None,
+            deserted: None,
             ending: None,
             timers,
             actions: VecDeque::new(),
@@ -204,6 +222,7 @@ impl Call {
             answered_at: None,
             media_started_at: None,
             agent_started_at: None,
+            transferred_at: None,
             statuses_seen: 0,
             carrier_status: None,
             carrier_duration_ms: None,
@@ -247,6 +266,7 @@ impl Call {
                 Timer::Media => self.end(EndReason::MediaTimeout, None, Next::HangUp, now),
                 Timer::Agent => self.end(EndReason::AgentUnreachable, None, Next::HangUp, now),
                 Timer::Duration => self.end(EndReason::DurationLimit, None, Next::HangUp, now),
+                Timer::Transfer => self.transfer_timed_out(now),
                 Timer::Ending => self.ending_timed_out(now),
             }
         }
@@ -301,6 +321,7 @@ impl Call {
             answered_by: self.answered_by,
             digits: self.digits,
             barge_ins: self.barge_ins,
+            transferred_at: self.transferred_at,
             cost: self.cost.clone(),
             records_dropped: self.records_dropped,
             outcome: self.outcome.clone(),
@@ -406,6 +427,170 @@ impl Call {
                 }
                 _ => Verdict::Late,
             },
+            Event::TransferRequested {
+                transfer,
+                ring_timeout_ms,
+            } => self.transfer_requested(transfer, Duration::from_millis(*ring_timeout_ms), now),
+            Event::TransferCanceled { transfer } => match self.transfer_of(transfer) {
+                Some(known) if known.phase == transfer::Phase::Dialing => {
+                    self.transfer_failed(TransferFailure::Canceled, now);
+                    Verdict::Applied
+                }
+                _ => Verdict::Late,
+            },
+            Event::TransferIdentified { transfer } => match self.transfer_of(transfer).map(Transfer::identify) {
+                Some(true) => {
+                    self.cancel_transfer();
+                    Verdict::Applied
+                }
+                Some(false) => Verdict::Applied,
+                None => Verdict::Late,
+            },
+            Event::TransferDialFailed { transfer, .. } => match self.transfer_of(transfer) {
+                // The reply to the request may be lost and the leg dialled all the same: an answer counts.
+                Some(known) if known.phase == transfer::Phase::Dialing => {
+                    self.transfer_failed(TransferFailure::ProviderError, now);
+                    Verdict::Applied
+                }
+                _ => Verdict::Late,
+            },
+            Event::TransferStatus { transfer, status, .. } => self.transfer_status(transfer, *status, now),
+            Event::TransferConnected { transfer } => self.transfer_connected(transfer, now),
+            Event::TransferConnectFailed { transfer, .. } => match self.transfer_of(transfer) {
+                Some(known) if known.phase == transfer::Phase::Connecting => {
+                    let hung_up = known.destination_gone;
+                    self.transfer_failed(
+                        if hung_up {
+                            TransferFailure::HungUp
+                        } else {
+                            TransferFailure::ConnectFailed
+                        },
+                        now,
+                    );
+                    Verdict::Applied
+                }
+                _ => Verdict::Late,
+            },
+        }
+    }
+
+    fn transfer_of(&mut self, id: &TransferId) -> Option<&mut Transfer> {
+        self.transfer.as_mut().filter(|transfer| transfer.id == *id)
+    }
+
+    fn transfer_is_pending(&self) -> bool {
+        self.transfer.as_ref().is_some_and(Transfer::is_pending)
+    }
+
+    fn transfer_requested(&mut self, id: &TransferId, ring_timeout: Duration, now: Monotonic) -> Verdict {
+        if self.state != State::Connected || self.transfer_is_pending() {
+            return Verdict::Late;
+        }
+        self.transfer = Some(Transfer::new(id.clone()));
+        self.timers.set(Timer::Transfer, now + ring_timeout);
+        self.transfer_changed(TransferProgress::Dialing);
+        self.actions.push_back(Action::DialDestination { transfer: id.clone() });
+        Verdict::Applied
+    }
+
+    fn transfer_status(&mut self, id: &TransferId, status: CallStatus, now: Monotonic) -> Verdict {
+        let Some(transfer) = self.transfer_of(id) else {
+            return Verdict::Late;
+        };
+        let over = transfer.phase == transfer::Phase::Over;
+        match transfer.status(status) {
+            Step::None if over => return Verdict::Late,
+            Step::None => {}
+            Step::Ringing => self.transfer_changed(TransferProgress::Ringing),
+            Step::Connect => {
+                let id = id.clone();
+                self.timers
+                    .set(Timer::Transfer, now + self.setup.limits.transfer_connect_timeout);
+                self.transfer_changed(TransferProgress::Answered);
+                self.actions.push_back(Action::ConnectTransfer { transfer: id });
+            }
+            Step::Fail(reason) => self.transfer_failed(reason, now),
+            Step::LetGo => {
+                self.cancel_transfer();
+                return Verdict::Late;
+            }
+            Step::DestinationLeft => self.end(EndReason::Transferred, None, Next::HangUp, now),
+        }
+        Verdict::Applied
+    }
+
+    fn transfer_connected(&mut self, id: &TransferId, now: Monotonic) -> Verdict {
+        let Some(transfer) = self.transfer_of(id) else {
+            return Verdict::Late;
+        };
+        match transfer.phase {
+            transfer::Phase::Connecting => {}
+            transfer::Phase::Dialing | transfer::Phase::Connected => return Verdict::Repeated,
+            transfer::Phase::Over => {
+                // The reply came after its time: what it connected is taken apart again.
+                if transfer.let_go() {
+                    self.cancel_transfer();
+                }
+                return Verdict::Late;
+            }
+        }
+        transfer.phase = transfer::Phase::Connected;
+        let alone = transfer.destination_gone;
+        self.state = State::Transferred;
+        self.transferred_at = Some(now);
+        for timer in [Timer::Transfer, Timer::Media, Timer::Agent] {
+            self.timers.clear(timer);
+        }
+        self.transfer_changed(TransferProgress::Connected);
+        self.close_legs(EndReason::Transferred);
+        (self.media, self.agent) = (Media::Gone, Agent::Gone);
+        if alone {
+            self.end(EndReason::Transferred, None, Next::HangUp, now);
+        }
+        Verdict::Applied
+    }
+
+    fn transfer_timed_out(&mut self, now: Monotonic) {
+        match self.transfer.as_ref().map(|transfer| transfer.phase) {
+            Some(transfer::Phase::Dialing) => self.transfer_failed(TransferFailure::Timeout, now),
+            Some(transfer::Phase::Connecting) => self.transfer_failed(TransferFailure::ConnectFailed, now),
+            _ => {}
+        }
+    }
+
+    /// The transfer did not come about: the caller is back with the agent, if both are still there.
+    fn transfer_failed(&mut self, reason: TransferFailure, now: Monotonic) {
+        self.give_transfer_up(TransferProgress::Failed(reason));
+        self.timers.clear(Timer::Transfer);
+        if let Some((reason, detail)) = self.deserted.take() {
+            self.end(reason, detail.as_deref(), Next::HangUp, now);
+        } else if self.media == Media::Gone {
+            self.end(EndReason::MediaLost, None, Next::HangUp, now);
+        }
+    }
+
+    fn give_transfer_up(&mut self, progress: TransferProgress) {
+        let cancel = self.transfer.as_mut().is_some_and(Transfer::let_go);
+        self.transfer_changed(progress);
+        if cancel {
+            self.cancel_transfer();
+        }
+    }
+
+    fn transfer_changed(&mut self, progress: TransferProgress) {
+        if let Some(transfer) = &self.transfer {
+            self.actions.push_back(Action::TransferChanged {
+                transfer: transfer.id.clone(),
+                progress,
+            });
+        }
+    }
+
+    fn cancel_transfer(&mut self) {
+        if let Some(transfer) = &self.transfer {
+            self.actions.push_back(Action::CancelTransfer {
+                transfer: transfer.id.clone(),
+            });
         }
     }
 
@@ -416,7 +601,7 @@ impl Call {
                 Verdict::Applied
             }
             // The status callback was faster.
-            State::Answered | State::Connected => Verdict::Applied,
+            State::Answered | State::Connected | State::Transferred => Verdict::Applied,
             State::Ending | State::Ended => Verdict::Late,
         }
     }
@@ -448,10 +633,15 @@ impl Call {
         }
         if self.state == State::Created {
             self.dialing(now);
-            self.identified(id, now);
-            return Verdict::Applied;
         }
-        self.identified(id, now)
+        match &self.setup.provider_call_id {
+            // A webhook was faster than the reply, and knows the call by a newer name perhaps.
+            Some(known) if known != id => Verdict::Late,
+            _ => {
+                self.identified(id, now);
+                Verdict::Applied
+            }
+        }
     }
 
     fn place_failed(&mut self, code: &str, message: &str, now: Monotonic) -> Verdict {
@@ -480,9 +670,8 @@ impl Call {
     fn identified(&mut self, id: &ProviderCallId, now: Monotonic) -> Verdict {
         match &self.setup.provider_call_id {
             Some(known) if known == id => Verdict::Repeated,
-            // The first name stays: it is the one that the carrier's callbacks were matched with.
-            Some(_) => Verdict::Late,
-            None => {
+            // Some carriers name the request first, and the call when it is answered: the newest name is what they obey.
+            _ => {
                 self.setup.provider_call_id = Some(id.clone());
                 if self.phase() == Some(Phase::AwaitingId) {
                     self.hang_up(now);
@@ -545,7 +734,7 @@ impl Call {
         }
         match (self.state, reached) {
             // Connected is Answered and more, and the carrier's word that it was is welcome.
-            (State::Connected, State::Answered) => Verdict::Applied,
+            (State::Connected | State::Transferred, State::Answered) => Verdict::Applied,
             (state, reached) if reached < state => Verdict::Late,
             (state, reached) if reached == state => Verdict::Applied,
             (_, State::Answered) => {
@@ -566,6 +755,9 @@ impl Call {
     }
 
     fn reason_of(&self, status: CallStatus) -> EndReason {
+        if self.state == State::Transferred {
+            return EndReason::Transferred;
+        }
         match status {
             CallStatus::Busy => EndReason::Busy,
             CallStatus::NoAnswer => EndReason::NoAnswer,
@@ -631,6 +823,14 @@ impl Call {
         if matches!(self.media, Media::Absent | Media::Gone) {
             return Verdict::Late;
         }
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.phase == transfer::Phase::Connecting)
+        {
+            self.media = Media::Gone;
+            return Verdict::Applied;
+        }
         let ending = self.state == State::Ending;
         match lost {
             None => {
@@ -667,7 +867,11 @@ impl Call {
         };
         // Gone first: there is no socket left to close.
         self.agent = Agent::Gone;
-        self.end(reason, detail, Next::HangUp, now);
+        if self.transfer_is_pending() {
+            self.deserted = Some((reason, detail.map(bounded)));
+        } else {
+            self.end(reason, detail, Next::HangUp, now);
+        }
         Verdict::Applied
     }
 
@@ -681,10 +885,15 @@ impl Call {
     }
 
     fn end_from_outside(&mut self, reason: EndReason, now: Monotonic) -> Verdict {
-        if self.state >= State::Ending {
-            return Verdict::Late;
+        match self.state {
+            State::Ending | State::Ended => return Verdict::Late,
+            // Caller and destination need no gateway to go on.
+            State::Transferred if reason == EndReason::Shutdown => {
+                self.transfer = None;
+                self.end(EndReason::Transferred, None, Next::Close, now);
+            }
+            _ => self.end(reason, None, Next::HangUp, now),
         }
-        self.end(reason, None, Next::HangUp, now);
         Verdict::Applied
     }
 
@@ -692,6 +901,13 @@ impl Call {
     fn end(&mut self, reason: EndReason, detail: Option<&str>, next: Next, now: Monotonic) {
         if self.state >= State::Ending {
             return;
+        }
+        match self.transfer.as_ref().map(|transfer| transfer.phase) {
+            Some(transfer::Phase::Dialing | transfer::Phase::Connecting) => {
+                self.give_transfer_up(TransferProgress::Failed(TransferFailure::CallEnded));
+            }
+            Some(transfer::Phase::Connected) => self.give_transfer_up(TransferProgress::Ended),
+            Some(transfer::Phase::Over) | None => {}
         }
         let setup_deadline = self.timers.get(Timer::Setup);
         self.state = State::Ending;
@@ -716,24 +932,23 @@ impl Call {
                     let deadline = deadline.unwrap_or(now + self.setup.limits.hang_up_timeout);
                     self.timers.set(Timer::Ending, deadline);
                 }
-                self.close_legs();
+                self.close_legs(reason);
             }
             Next::AwaitStatus => {
                 self.await_status(now);
-                self.close_legs();
+                self.close_legs(reason);
             }
             Next::Close => {
-                self.close_legs();
+                self.close_legs(reason);
                 self.close(now);
             }
         }
     }
 
-    /// Closes the sockets that are open. Called once, when the call begins to end.
-    fn close_legs(&mut self) {
-        let Some(ending) = &self.ending else { return };
+    /// Closes the sockets that are open. Called once: when the caller is taken elsewhere, or when the call begins to end.
+    fn close_legs(&mut self, reason: EndReason) {
         if matches!(self.agent, Agent::Connecting | Agent::Ready) {
-            self.actions.push_back(Action::CloseAgent { reason: ending.reason });
+            self.actions.push_back(Action::CloseAgent { reason });
         }
         if matches!(self.media, Media::Connected | Media::Started) {
             self.actions.push_back(Action::CloseMedia);
@@ -981,23 +1196,25 @@ enum Timer {
     Media,
     Agent,
     Duration,
+    Transfer,
     Ending,
 }
 
 impl Timer {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Setup,
         Self::Ring,
         Self::Media,
         Self::Agent,
         Self::Duration,
+        Self::Transfer,
         Self::Ending,
     ];
 }
 
 /// A deadline for each timer that runs.
 #[derive(Debug, Default)]
-struct Timers([Option<Monotonic>; 6]);
+struct Timers([Option<Monotonic>; 7]);
 
 impl Timers {
     fn get(&self, timer: Timer) -> Option<Monotonic> {

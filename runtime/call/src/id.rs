@@ -1,4 +1,4 @@
-//! The names of a call: ours, and the carrier's.
+//! The names of calls and transfers: ours, and the carrier's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,8 +12,8 @@ const PROVIDER_CALL_ID_BYTES_MAX: usize = 255;
 /// Why a text is no identifier. The text itself is left out: it came from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// A call id that is not a hyphenated UUID.
-    #[error("a call id is a UUID of 36 characters")]
+    /// An id of ours that is not a hyphenated UUID.
+    #[error("an id of ours is a UUID of 36 characters")]
     NotAUuid,
     /// The carrier's id has no visible character.
     #[error("the carrier's call id is blank")]
@@ -29,57 +29,75 @@ pub enum IdError {
     ControlCharacter,
 }
 
-/// Our name of a call: a UUID in its hyphenated lower-case form. It opens nothing by itself, so it may be logged.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CallId(String);
+/// A name of ours: a UUID in its hyphenated lower-case form. It opens nothing by itself, so it may be logged.
+macro_rules! own_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
-impl CallId {
-    /// Reads the hyphenated form of a UUID of any version, in either case.
-    pub fn parse(text: &str) -> Result<Self, IdError> {
-        let hyphenated = text.len() == 36
-            && text.bytes().enumerate().all(|(at, byte)| match at {
-                8 | 13 | 18 | 23 => byte == b'-',
-                _ => byte.is_ascii_hexdigit(),
-            });
-        if hyphenated {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(IdError::NotAUuid)
+        impl $name {
+            /// Reads the hyphenated form of a UUID of any version, in either case.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                hyphenated_uuid(text).map(Self)
+            }
+
+            /// The hyphenated lower-case form.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
         }
-    }
 
-    /// The hyphenated lower-case form.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+    };
 }
 
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+own_id!(
+    /// Our name of a call. It opens nothing by itself, so it may be logged.
+    CallId
+);
+own_id!(
+    /// Our name of a transfer. It names a conference at some carriers, so it must not be guessable.
+    TransferId
+);
 
-impl FromStr for CallId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        Self::parse(text)
-    }
-}
-
-impl TryFrom<String> for CallId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        Self::parse(&text)
-    }
-}
-
-impl From<CallId> for String {
-    fn from(id: CallId) -> Self {
-        id.0
+fn hyphenated_uuid(text: &str) -> Result<String, IdError> {
+    let hyphenated = text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    if hyphenated {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(IdError::NotAUuid)
     }
 }
 

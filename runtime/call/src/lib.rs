@@ -19,7 +19,7 @@ mod time;
 pub use address::{Address, AddressError, AddressKind, Country, E164};
 pub use call::{
     Action, AnsweredBy, Call, CallStatus, Cost, Digit, Direction, EndReason, Event, Limits, Outcome, OutcomeStatus,
-    Recorded, Requester, Setup, State, Summary, Verdict,
+    Recorded, Requester, Setup, State, Summary, TransferFailure, TransferProgress, Verdict,
 };
-pub use id::{CallId, IdError, ProviderCallId};
+pub use id::{CallId, IdError, ProviderCallId, TransferId};
 pub use time::Monotonic;

@@ -2,7 +2,8 @@
 
 use super::event::Recorded;
 use super::outcome::{EndReason, Outcome};
-use crate::ProviderCallId;
+use super::transfer::TransferProgress;
+use crate::{ProviderCallId, TransferId};
 
 /// Something that the driver should do for a call, in the order in which it gets them. It never has to ask back: what
 /// comes of an action returns as an event.
@@ -36,6 +37,29 @@ pub enum Action {
     FetchCost {
         /// The carrier's name for the call.
         provider_call_id: ProviderCallId,
+    },
+    /// Keep the record of the transfer, then ask the carrier to dial the destination. Report `TransferIdentified` or
+    /// `TransferDialFailed`.
+    DialDestination {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// Ask the carrier to connect the caller with the destination. Report `TransferConnected` or `TransferConnectFailed`.
+    ConnectTransfer {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// Ask the carrier to end the second leg. Nothing to report.
+    CancelTransfer {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// Tell the agent, and keep in the transfer's record, how far it has come.
+    TransferChanged {
+        /// Our name of the transfer.
+        transfer: TransferId,
+        /// How far.
+        progress: TransferProgress,
     },
     /// Add this entry to the call's record.
     Record(Recorded),

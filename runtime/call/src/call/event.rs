@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Monotonic, ProviderCallId};
+use crate::{Monotonic, ProviderCallId, TransferId};
 
 /// Something that happened to a call. The server stores events as they serialise.
 ///
@@ -48,7 +48,7 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// The carrier's name for the call became known otherwise than by [`Placed`](Self::Placed).
+    /// The carrier's name for the call became known otherwise than by [`Placed`](Self::Placed), or changed.
     Identified {
         /// Its name for the call.
         provider_call_id: ProviderCallId,
@@ -135,6 +135,55 @@ pub enum Event {
     CostUnavailable {
         /// Why.
         reason: String,
+    },
+    /// The agent, or a client, wants the caller connected with somebody else. To whom is in the transfer's own record.
+    TransferRequested {
+        /// Our name of the transfer.
+        transfer: TransferId,
+        /// How long the destination may ring, in milliseconds.
+        ring_timeout_ms: u64,
+    },
+    /// Whoever asked for the transfer withdrew it.
+    TransferCanceled {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// The carrier accepted the request to dial the destination, or its name for that leg became known otherwise.
+    TransferIdentified {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// The carrier refused to dial the destination, or could not be reached.
+    TransferDialFailed {
+        /// Our name of the transfer.
+        transfer: TransferId,
+        /// A short code, the carrier's or the gateway's.
+        code: String,
+        /// What it said.
+        message: String,
+    },
+    /// The carrier told what has become of the second leg.
+    TransferStatus {
+        /// Our name of the transfer.
+        transfer: TransferId,
+        /// The status of the second leg, in the gateway's words.
+        status: CallStatus,
+        /// The carrier's cause.
+        cause: Option<String>,
+    },
+    /// The carrier connected the two legs.
+    TransferConnected {
+        /// Our name of the transfer.
+        transfer: TransferId,
+    },
+    /// The carrier refused to connect the legs, or could not be reached.
+    TransferConnectFailed {
+        /// Our name of the transfer.
+        transfer: TransferId,
+        /// A short code, the carrier's or the gateway's.
+        code: String,
+        /// What it said.
+        message: String,
     },
 }
 

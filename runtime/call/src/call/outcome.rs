@@ -66,6 +66,8 @@ pub enum EndReason {
     OperatorRequest,
     /// The gateway stopped.
     Shutdown,
+    /// The caller was connected with somebody else.
+    Transferred,
 }
 
 impl EndReason {
@@ -91,7 +93,8 @@ impl EndReason {
             | Self::DurationLimit
             | Self::ApiRequest
             | Self::OperatorRequest
-            | Self::Shutdown => false,
+            | Self::Shutdown
+            | Self::Transferred => false,
         }
     }
 }
@@ -142,6 +145,8 @@ pub struct Summary {
     pub digits: u64,
     /// How many times the caller spoke over the agent.
     pub barge_ins: u64,
+    /// When the caller was connected with somebody else, if that happened.
+    pub transferred_at: Option<Monotonic>,
     /// What the call cost, if the carrier said so.
     pub cost: Option<Cost>,
     /// Events that were not recorded because the record was full.

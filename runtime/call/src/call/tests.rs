@@ -1,5 +1,7 @@
 //! Calls told as stories, and then at random.
 
+mod transfers;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -109,6 +111,10 @@ impl Story {
                 Action::CloseAgent { reason } => format!("close-agent {}", word(&reason)),
                 Action::FetchStatus { .. } => "fetch-status".to_owned(),
                 Action::FetchCost { .. } => "fetch-cost".to_owned(),
+                Action::DialDestination { .. } => "dial".to_owned(),
+                Action::ConnectTransfer { .. } => "connect".to_owned(),
+                Action::CancelTransfer { .. } => "cancel".to_owned(),
+                Action::TransferChanged { progress, .. } => progress_words(progress),
                 Action::Finish(outcome) => {
                     format!("finish {} {}", word(&outcome.status), word(&outcome.reason))
                 }
@@ -119,6 +125,17 @@ impl Story {
 
     fn outcome(&self) -> &Outcome {
         self.call.outcome().expect("the call has ended")
+    }
+}
+
+fn progress_words(progress: TransferProgress) -> String {
+    match progress {
+        TransferProgress::Dialing => "dialing".to_owned(),
+        TransferProgress::Ringing => "ringing".to_owned(),
+        TransferProgress::Answered => "answered".to_owned(),
+        TransferProgress::Connected => "connected".to_owned(),
+        TransferProgress::Failed(reason) => format!("failed {}", word(&reason)),
+        TransferProgress::Ended => "ended".to_owned(),
     }
 }
 
@@ -824,9 +841,45 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => id().prop_map(|provider_call_id| Event::Identified { provider_call_id }),
         2 => (any_status, proptest::option::of(0..9_000_u64))
             .prop_map(|(status, duration_ms)| Event::Status { status, duration_ms, cause: None }),
+        3 => any_transfer_event(),
         1 => any::<bool>().prop_map(|already_ended| Event::HangUpDone { already_ended }),
         1 => any::<bool>().prop_map(hang_up_failed),
     ]
+}
+
+fn any_transfer_event() -> impl Strategy<Value = Event> {
+    let transfer = prop_oneof![4 => Just(transfers::FIRST), 1 => Just(transfers::SECOND)]
+        .prop_map(|id| TransferId::parse(id).unwrap());
+    (transfer, 0..11_u8).prop_map(|(transfer, which)| {
+        let status = |status| Event::TransferStatus {
+            transfer: transfer.clone(),
+            status,
+            cause: None,
+        };
+        let (code, message) = (text("x"), text("y"));
+        match which {
+            0..=2 => Event::TransferRequested {
+                transfer,
+                ring_timeout_ms: 30_000,
+            },
+            3 => Event::TransferCanceled { transfer },
+            4 => Event::TransferIdentified { transfer },
+            5 => Event::TransferDialFailed {
+                transfer,
+                code,
+                message,
+            },
+            6 => Event::TransferConnected { transfer },
+            7 => Event::TransferConnectFailed {
+                transfer,
+                code,
+                message,
+            },
+            8 => status(CallStatus::Ringing),
+            9 => status(CallStatus::InProgress),
+            _ => status(CallStatus::Completed),
+        }
+    })
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -849,6 +902,9 @@ struct Watch {
     media_closes: u32,
     agent_closes: u32,
     finishes: u32,
+    dials: u32,
+    joins: u32,
+    connected: bool,
     last_entry: Monotonic,
     statuses: Vec<CallStatus>,
 }
@@ -887,6 +943,16 @@ impl Watch {
             Action::FetchCost { .. } => {}
             Action::CloseMedia => self.media_closes += 1,
             Action::CloseAgent { .. } => self.agent_closes += 1,
+            Action::DialDestination { .. } => self.dials += 1,
+            Action::ConnectTransfer { .. } => {
+                self.joins += 1;
+                assert!(self.joins <= self.dials, "one answer is taken of each leg");
+            }
+            Action::CancelTransfer { .. } => assert!(self.dials > 0),
+            Action::TransferChanged { progress, .. } => {
+                assert!(!self.connected || progress == TransferProgress::Ended, "{progress:?}");
+                self.connected |= progress == TransferProgress::Connected;
+            }
             Action::Finish(_) => self.finishes += 1,
         }
         let once = [
