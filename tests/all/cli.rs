@@ -130,7 +130,7 @@ fn flags_that_are_wrong_are_told() {
         "demo",
         "--providers",
         providers().to_str().unwrap(),
-        "--carrier",
+        "--provider",
         "nobody",
     ]);
     tells(&printed(&carrier, 2), &["nobody", "twilio"]);

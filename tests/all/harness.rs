@@ -22,7 +22,8 @@ use strowger_simulator::exchange::CallHandle;
 use strowger_simulator::g711::{decode_mulaw, encode_mulaw};
 use strowger_simulator::report::StreamReport;
 use strowger_simulator::{
-    CallReport, CallerScript, Gateway as GatewayAddress, InboundCall, Misbehaviour, Options, RunningCarrier, Speech,
+    CallReport, CallerScript, Carrier, Gateway as GatewayAddress, InboundCall, Misbehaviour, Options, RunningCarrier,
+    Speech,
 };
 use tempfile::TempDir;
 
@@ -51,6 +52,7 @@ enum Voice {
 pub(crate) struct Scenario {
     voice: Voice,
     record: bool,
+    provider: &'static str,
     carrier: Options,
     credentials: Value,
     flags: Vec<(&'static str, String)>,
@@ -63,6 +65,7 @@ impl Scenario {
         Self {
             voice,
             record: false,
+            provider: "twilio",
             carrier: Options::default(),
             credentials: json!({}),
             flags: Vec::new(),
@@ -111,6 +114,12 @@ impl Scenario {
         self
     }
 
+    /// The calls go over this carrier.
+    pub(crate) fn over(mut self, provider: &'static str) -> Self {
+        self.provider = provider;
+        self
+    }
+
     /// Faults of the carrier's REST API, and of the calls that the gateway places.
     pub(crate) fn carrier_misbehaves(mut self, misbehaviour: Misbehaviour) -> Self {
         self.carrier.misbehaviour = misbehaviour;
@@ -148,8 +157,9 @@ impl Scenario {
 
     /// Starts with a data directory that may have been used before.
     pub(crate) async fn start_in(self, data: TempDir) -> Result<Installation, StartError> {
-        let carrier = strowger_simulator::by_name("twilio").expect("there is a simulated carrier");
-        let carrier = RunningCarrier::start(carrier, self.carrier.clone()).await.unwrap();
+        let carrier = RunningCarrier::start(described(self.provider), self.carrier.clone())
+            .await
+            .unwrap();
         let gateway = Gateway::start(self.settings(data.path(), &carrier)?).await?;
         copy_files(&data.path().join("cache"), &shared_folder().join("cache")).unwrap();
         if self.providers == providers() {
@@ -191,7 +201,10 @@ impl Scenario {
             .set_all("allow_networks", ["127.0.0.0/8"])
             .set_all(
                 "egress_routes",
-                [format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr())],
+                carrier
+                    .rest_hosts()
+                    .into_iter()
+                    .map(|host| format!("{host}=http://{}", carrier.rest_addr())),
             );
         for (name, value) in &self.flags {
             flags = flags.set(name, Some(value));
@@ -211,6 +224,10 @@ pub(crate) fn providers() -> PathBuf {
         built.display()
     );
     folder
+}
+
+fn described(provider: &str) -> &'static dyn Carrier {
+    strowger_simulator::by_name(provider).expect("there is a simulated carrier of this name")
 }
 
 /// What outlives a run of the tests: compiled providers.
@@ -461,10 +478,12 @@ impl Installation {
             ids,
             data,
         } = self;
+        // Where the carrier knows it.
+        let address = gateway.address();
         let ended = gateway.stop().await;
-        let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap())
-            .await
-            .unwrap();
+        let mut settings = scenario.settings(data.path(), &carrier).unwrap();
+        settings.listen = address;
+        let gateway = Gateway::start(settings).await.unwrap();
         let api = api.at(&gateway);
         (
             ended,
@@ -492,8 +511,9 @@ impl Installation {
             ..
         } = self;
         drop((carrier, gateway));
-        let carrier = strowger_simulator::by_name("twilio").expect("there is a simulated carrier");
-        let carrier = RunningCarrier::start(carrier, Options::default()).await.unwrap();
+        let carrier = RunningCarrier::start(described(scenario.provider), Options::default())
+            .await
+            .unwrap();
         let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap())
             .await
             .unwrap();

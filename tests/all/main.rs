@@ -13,4 +13,6 @@ mod operations;
 mod oracles;
 mod outbound;
 mod secrets;
+mod setup;
+mod transfers;
 mod webhooks;

@@ -59,6 +59,10 @@ pub(crate) fn answered_by(webhook: &Webhook) -> Option<AnsweredBy> {
     }
 }
 
+pub(crate) fn call_sid(webhook: &Webhook) -> Option<String> {
+    parameters(webhook).get_filled("CallSid").map(str::to_owned)
+}
+
 pub(crate) fn call_status(status: &str) -> Option<CallStatus> {
     match status {
         "queued" | "initiated" => Some(CallStatus::Initiated),
@@ -79,7 +83,7 @@ pub(crate) fn seconds_to_ms(seconds: &str) -> Option<u64> {
 }
 
 /// None for a status that is not known, so that a new one does not disturb a call.
-fn status_event(webhook: &Webhook) -> Vec<CallEvent> {
+pub(crate) fn status_event(webhook: &Webhook) -> Vec<CallEvent> {
     let parameters = parameters(webhook);
     let Some(status) = parameters.get("CallStatus").and_then(call_status) else {
         return Vec::new();

@@ -58,7 +58,12 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
 }
 
 pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<HangUpOutcome> {
-    let request = Request::post(call_url(config, call)?).form(&[("Status", "completed")]);
+    end(config, call.carrier_id()?, io)
+}
+
+/// Ends a call, or a leg that rings.
+pub(crate) fn end(config: &Config, sid: &str, io: &mut Io) -> Outcome<HangUpOutcome> {
+    let request = Request::post(call_url(config, sid)?).form(&[("Status", "completed")]);
     let response = io.http(api::authorised(config, request))?;
     if response.status == 404 || api::error_code(&response) == Some(CALL_NOT_IN_PROGRESS) {
         return Ok(HangUpOutcome::AlreadyEnded);
@@ -114,18 +119,21 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
 }
 
 fn fetch(config: &Config, call: &Call, io: &mut Io) -> Outcome<Response> {
-    let response = io.http(api::authorised(config, Request::get(call_url(config, call)?)))?;
+    let response = io.http(api::authorised(
+        config,
+        Request::get(call_url(config, call.carrier_id()?)?),
+    ))?;
     if response.status == 404 {
         return Err(Failure::request("call-not-found", "Twilio does not know this call (any more).").into());
     }
     Ok(api::accept(response)?)
 }
 
-fn call_url(config: &Config, call: &Call) -> Result<String, Failure> {
-    api::url(config, &["Calls", &format!("{}.json", call.carrier_id()?)])
+pub(crate) fn call_url(config: &Config, sid: &str) -> Result<String, Failure> {
+    api::url(config, &["Calls", &format!("{sid}.json")])
 }
 
-fn is_dialable(address: &str) -> bool {
+pub(crate) fn is_dialable(address: &str) -> bool {
     let lower = address.to_ascii_lowercase();
     lower.starts_with("sip:") || lower.starts_with("sips:") || crate::numbers::is_e164(address)
 }

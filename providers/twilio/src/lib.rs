@@ -2,7 +2,8 @@
 //!
 //! The modules follow a call: [`spec`] is what Twilio is and how an account is configured, `inbound` recognises its
 //! webhooks, `signature` describes their proofs, `markup` writes TwiML, `media` wraps audio for Media Streams,
-//! `callbacks` reads what Twilio tells about a call, `calls` and `numbers` use the REST API through `api`.
+//! `callbacks` reads what Twilio tells about a call, `calls`, `numbers` and `transfer` use the REST API through `api`,
+//! `setup` says what is left to do.
 
 mod api;
 mod callbacks;
@@ -11,14 +12,17 @@ mod inbound;
 mod markup;
 mod media;
 mod numbers;
+mod setup;
 mod signature;
 mod spec;
+mod transfer;
 
 use serde_json::Value;
 use strowger_sdk::{
-    Answered, AnsweredBy, Call, CallbackOutcome, Calling, Cost, Detection, DetectionMode, FieldProblem, HangUpOutcome,
-    Io, MediaAddress, Numbers, Outbound, Outcome, Ownership, Placed, Proof, Provider, ProviderSpec, Recognition,
-    Rejection, RejectionReason, Response, StatusReport, Synchronisation, Webhook,
+    Answered, AnsweredBy, Call, CallbackOutcome, Calling, Cost, DetailGroup, Detection, DetectionMode, Facts,
+    FieldProblem, HangUpOutcome, Io, MediaAddress, Numbers, Outbound, Outcome, Ownership, Placed, Proof, Provider,
+    ProviderSpec, PublicUrls, Recognition, Rejection, RejectionReason, Response, Setup, StatusReport, Step,
+    Synchronisation, Transfer, TransferLeg, Webhook,
 };
 
 pub use crate::media::MediaStream;
@@ -129,4 +133,39 @@ impl Numbers for Twilio {
     }
 }
 
-strowger_sdk::export!(Twilio: calling, detection, numbers);
+impl Transfer for Twilio {
+    fn dial_destination(config: &Config, _call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<Placed> {
+        transfer::dial(config, leg, io)
+    }
+
+    fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<()> {
+        transfer::connect(config, call, leg, io)
+    }
+
+    fn cancel(config: &Config, _call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<HangUpOutcome> {
+        transfer::cancel(config, leg, io)
+    }
+
+    fn handle_transfer_callback(
+        _config: &Config,
+        _route: &str,
+        _call: &Call,
+        _leg: &TransferLeg,
+        webhook: &Webhook,
+        _io: &mut Io,
+    ) -> Outcome<CallbackOutcome> {
+        Ok(transfer::callback(webhook))
+    }
+}
+
+impl Setup for Twilio {
+    fn checklist(_config: &Config, facts: &Facts) -> Vec<Step> {
+        setup::checklist(facts)
+    }
+
+    fn connectivity_details(_config: &Config, urls: &PublicUrls) -> Vec<DetailGroup> {
+        setup::connectivity_details(urls)
+    }
+}
+
+strowger_sdk::export!(Twilio: calling, detection, numbers, transfer, setup);

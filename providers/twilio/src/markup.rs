@@ -39,6 +39,25 @@ pub(crate) fn connect_stream(media_url: &str, status_callback: &str, call_id: &s
     })
 }
 
+/// Lets a leg wait in a conference, or join whoever waits there. Either's end is the end of both: so the caller's media
+/// socket is not missed. Without music: the caller comes at once.
+pub(crate) fn join_conference(name: &str, announcement: Option<&str>) -> String {
+    document(|xml| {
+        if let Some(text) = announcement {
+            xml.create_element("Say").write_text_content(BytesText::new(text))?;
+        }
+        xml.create_element("Dial").write_inner_content(|xml| {
+            xml.create_element("Conference")
+                .with_attribute(("beep", "false"))
+                .with_attribute(("waitUrl", ""))
+                .with_attribute(("endConferenceOnExit", "true"))
+                .write_text_content(BytesText::new(name))?;
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
+
 /// Nothing to do for a call.
 pub(crate) fn nothing() -> Response {
     respond(|_| Ok(()))
@@ -76,6 +95,10 @@ pub(crate) fn refuse_call(direction: Direction, reason: RejectionReason) -> Resp
 }
 
 fn respond(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> Response {
+    Response::xml(document(verbs))
+}
+
+fn document(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> String {
     let mut document = Writer::new(Vec::new());
     document
         .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
@@ -86,7 +109,7 @@ fn respond(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> Response {
                 .map(|_| ())
         })
         .expect("writing to memory does not fail");
-    Response::xml(document.into_inner())
+    String::from_utf8(document.into_inner()).expect("what was written is text")
 }
 
 #[cfg(test)]

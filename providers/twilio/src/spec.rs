@@ -8,6 +8,8 @@ pub(crate) const ANSWER: &str = "answer";
 pub(crate) const STATUS_CALLBACK: &str = "status-callback";
 /// Events of the `<Stream>`, which are not events of the call.
 pub(crate) const STREAM_CALLBACK: &str = "stream-callback";
+/// What became of the second leg of a transfer.
+pub(crate) const TRANSFER_RESULT: &str = "transfer-result";
 
 const DEFAULT_HOST: &str = "api.twilio.com";
 
@@ -60,6 +62,7 @@ pub(crate) fn spec() -> ProviderSpec {
     .route(Route::answer(ANSWER))
     .route(Route::callback(STATUS_CALLBACK))
     .route(Route::callback(STREAM_CALLBACK))
+    .route(Route::transfer(TRANSFER_RESULT))
     .egress_host(DEFAULT_HOST)
     .egress_host("api.{edge}.{region}.twilio.com")
 }

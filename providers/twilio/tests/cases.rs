@@ -5,6 +5,11 @@ use strowger_sdk::testing::Cases;
 
 #[test]
 fn recorded_cases_hold() {
-    let cases = Cases::<Twilio>::new().calling().detection().numbers();
+    let cases = Cases::<Twilio>::new()
+        .calling()
+        .detection()
+        .numbers()
+        .transfer()
+        .setup();
     cases.check(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
 }

@@ -28,5 +28,5 @@ pub use monotonic::Monotonic;
 pub use playout::{Cleared, MarkMode, Playout, PlayoutConfig, PlayoutEvent, PlayoutFrame, QueueFull};
 pub use recorder::{Recorder, Side};
 pub use resampler::Resampler;
-pub use tone::{DtmfDigit, DtmfTone, Tone, UnknownDigit};
+pub use tone::{DtmfDigit, DtmfTone, Ringback, Tone, UnknownDigit};
 pub use wire::{Decoder, Encoding, SampleRate, UnsupportedRate, WireFormat};

@@ -59,6 +59,47 @@ impl Tone {
     }
 }
 
+/// What a caller hears while somebody else is rung: 425 Hz for one second, then four of silence (ITU-T E.180, the
+/// recommended ringing tone).
+#[derive(Clone, Debug)]
+pub struct Ringback {
+    tone: Tone,
+    rate: SampleRate,
+    /// Samples since the beginning of the cadence.
+    at: usize,
+}
+
+impl Ringback {
+    const HZ: f64 = 425.0;
+    /// Quieter than speech: it is heard for a long time.
+    const DBFS: f64 = -20.0;
+    const ON_MS: u32 = 1_000;
+    const CADENCE_MS: u32 = 5_000;
+
+    /// Begins with the tone.
+    #[must_use]
+    pub fn new(rate: SampleRate) -> Self {
+        Self {
+            tone: Tone::new(rate, Self::HZ, Self::DBFS),
+            rate,
+            at: 0,
+        }
+    }
+
+    /// Overwrites `samples` with the next part.
+    pub fn fill(&mut self, samples: &mut [i16]) {
+        for sample in samples {
+            if self.at == 0 {
+                self.tone = Tone::new(self.rate, Self::HZ, Self::DBFS);
+            } else if self.at == self.rate.samples_in_ms(Self::ON_MS) {
+                self.tone.stop();
+            }
+            *sample = self.tone.next().round() as i16;
+            self.at = (self.at + 1) % self.rate.samples_in_ms(Self::CADENCE_MS);
+        }
+    }
+}
+
 /// A key of a telephone: 0 to 9, A to D, star and hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DtmfDigit(char);
@@ -149,6 +190,24 @@ mod tests {
             im += f64::from(*sample) * sin;
         }
         2.0 * re.hypot(im) / samples.len() as f64 / 32_768.0
+    }
+
+    #[test]
+    fn a_ringing_tone_sounds_for_one_second_in_five() {
+        for rate in SampleRate::ALL {
+            let mut ringback = Ringback::new(rate);
+            // In pieces that do not fit the cadence.
+            let mut samples = vec![0; rate.samples_in_ms(10_000)];
+            for piece in samples.chunks_mut(rate.samples_in_ms(7)) {
+                ringback.fill(piece);
+            }
+            for second in 0..10 {
+                let sound = &samples[second * rate.samples_in_ms(1_000)..][..rate.samples_in_ms(900)];
+                let heard = amplitude(sound, rate, 425.0);
+                let expected = if second % 5 == 0 { 0.1 } else { 0.0 };
+                assert!((heard - expected).abs() < 0.005, "{heard} in second {second}");
+            }
+        }
     }
 
     #[test]

@@ -12,12 +12,12 @@
 //! [`AgentEvent`], [`AgentCommand`], [`Dial`].
 
 mod builtin;
-mod dial;
 mod media_streams;
 mod native;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use strowger_audio::SampleRate;
+use strowger_call::TransferProgress;
 use strowger_host::Secret;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -34,9 +35,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use url::Url;
 
-pub use self::dial::{CheckedDial, Dial, DialError, tls_config};
 use self::media_streams::MediaStreams;
 use self::native::Native;
+pub use self::transfer::{Hold, TransferProblem, TransferRequest};
+pub use crate::egress::{CheckedDial, Dial, DialError, tls_config};
 
 /// The WebSocket subprotocol of the native protocol, which is also its version.
 pub const SUBPROTOCOL: &str = "strowger.v1";
@@ -141,6 +143,10 @@ pub enum AgentEvent {
     Mark(String),
     /// Send these keys to the caller's side: 1 to 32 of `0`-`9`, `A`-`D`, `*`, `#`.
     SendDtmf(String),
+    /// Connect the caller with somebody else.
+    Transfer(TransferRequest),
+    /// Forget the transfer that has not been answered yet.
+    CancelTransfer,
     /// End the call.
     HangUp {
         /// The agent's words, if it gave any.
@@ -186,6 +192,8 @@ pub enum AgentCommand {
         /// The marks in what is gone, in their order.
         marks: Vec<String>,
     },
+    /// A transfer has come this far.
+    Transfer(TransferProgress),
     /// The call is over; the last command.
     Stop {
         /// Why, in a word.
@@ -372,6 +380,8 @@ impl fmt::Debug for AgentEvent {
             Self::Clear => f.write_str("Clear"),
             Self::Mark(name) => f.debug_tuple("Mark").field(name).finish(),
             Self::SendDtmf(digits) => write!(f, "SendDtmf({} digits)", digits.len()),
+            Self::Transfer(_) => f.write_str("Transfer(…)"),
+            Self::CancelTransfer => f.write_str("CancelTransfer"),
             Self::HangUp { reason } => f.debug_struct("HangUp").field("reason", reason).finish(),
             Self::Failed { reason } => f.debug_struct("Failed").field("reason", reason).finish(),
             Self::Closed { code, reason } => f
@@ -400,6 +410,7 @@ impl fmt::Debug for AgentCommand {
                 .field("heard_ms", heard_ms)
                 .field("marks", marks)
                 .finish(),
+            Self::Transfer(progress) => f.debug_tuple("Transfer").field(progress).finish(),
             Self::Stop { reason } => f.debug_struct("Stop").field("reason", reason).finish(),
         }
     }

@@ -16,7 +16,11 @@ mod initiate;
 mod mask;
 mod numbers;
 mod providers;
+mod readiness;
+mod saving;
 mod timestamp;
+mod transfers;
+mod trunks;
 
 #[cfg(test)]
 mod tests;
@@ -28,12 +32,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
-use strowger_call::Address;
-use strowger_host::operation::{DetectionMode, Failure, Ownership, Synchronisation};
+use strowger_call::{Address, TransferFailure, TransferId};
+use strowger_host::operation::{
+    AppliedTrunk, DetailGroup, DetectionMode, Failure, Occasion, Ownership, SetField, SetupStep, Synchronisation, Trunk,
+};
+use strowger_host::spec::Field;
 use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 use thiserror::Error;
+use tracing::Instrument as _;
 
-use crate::store::{Agent, CallRecord, Configuration, OrganizationId, PhoneNumber, Store, StoreError, UnixMs};
+use crate::agent::TransferRequest;
+use crate::store::{
+    Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
+    StoreError, UnixMs,
+};
 
 pub use self::error::ApiError;
 
@@ -47,6 +59,8 @@ pub struct ProviderView {
     pub spec: ProviderSpec,
     /// What it exports beyond what every provider does.
     pub abilities: Vec<Ability>,
+    /// The settings of a trunk; none without the ability.
+    pub trunk_fields: Vec<Field>,
     /// Digest of its component.
     pub digest: String,
 }
@@ -129,6 +143,47 @@ pub trait Operations: Send + Sync + 'static {
         credentials: &Credentials,
     ) -> impl Future<Output = Result<(), OperationError>> + Send;
 
+    /// Lets the provider make at its carrier what credentials need that are about to be stored, under this configuration's
+    /// id. Asked only of providers that can. What is returned is not checked against the spec.
+    fn prepare_credentials(
+        &self,
+        provider: &str,
+        configuration: &ConfigurationId,
+        credentials: &Credentials,
+        occasion: Occasion,
+    ) -> impl Future<Output = Result<Vec<SetField>, OperationError>> + Send;
+
+    /// The provider's steps towards calls that work. Asked only of providers that can.
+    fn checklist(
+        &self,
+        configuration: &Configuration,
+        facts: ConfigurationFacts,
+    ) -> impl Future<Output = Result<Vec<SetupStep>, OperationError>> + Send;
+
+    /// What a person must enter elsewhere. Asked only of providers that can.
+    fn connectivity_details(
+        &self,
+        configuration: &Configuration,
+    ) -> impl Future<Output = Result<Vec<DetailGroup>, OperationError>> + Send;
+
+    /// Something about the configurations was written: whoever keeps something open for them must look again.
+    fn configurations_changed(&self);
+
+    /// Makes the carrier's trunk as described. Asked only of providers that can. What is returned is not checked against the
+    /// trunk fields.
+    fn apply_trunk(
+        &self,
+        configuration: &Configuration,
+        trunk: Trunk,
+    ) -> impl Future<Output = Result<AppliedTrunk, OperationError>> + Send;
+
+    /// Takes a trunk out of service. Asked only of providers that can.
+    fn remove_trunk(
+        &self,
+        configuration: &Configuration,
+        trunk: Trunk,
+    ) -> impl Future<Output = Result<(), OperationError>> + Send;
+
     /// Whether the configuration's account owns a number. Asked only of providers that can tell.
     fn validate_number(
         &self,
@@ -151,11 +206,30 @@ pub trait Operations: Send + Sync + 'static {
     /// Ends a call that is not over.
     fn hang_up(&self, call: &CallRecord) -> impl Future<Output = Result<(), OperationError>> + Send;
 
+    /// Connects the caller of a live call with somebody else; the transfer's identifier, or why it cannot begin.
+    fn transfer(
+        &self,
+        call: &CallRecord,
+        request: TransferRequest,
+    ) -> impl Future<Output = Result<TransferId, TransferFailure>> + Send;
+
+    /// Withdraws a transfer that was not answered; `false` when there is none.
+    fn cancel_transfer(&self, call: &CallRecord) -> impl Future<Output = bool> + Send;
+
     /// The file of a call's recording, if it has one: WAV.
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf>;
 
     /// The picture of a call that is over, if it has one: a standalone SVG document.
     fn timeline_svg(&self, call: &CallRecord) -> impl Future<Output = Option<String>> + Send;
+}
+
+/// Runs something to its end even when the client goes away meanwhile: what was made at a carrier must be written down.
+async fn unbroken<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    let work = tokio::spawn(work.instrument(tracing::Span::current()));
+    work.await
+        .unwrap_or_else(|error| Err(OperationError::Internal(error.to_string()).into()))
 }
 
 /// The routes of the API. It has no fallback: that belongs to the whole server.
@@ -179,6 +253,13 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
         )
         .route(&config("/set-default-outbound"), post(configurations::set_default::<O>))
         .route(&config("/reactivate"), post(configurations::reactivate::<O>))
+        .route(&config("/trunks"), get(trunks::list::<O>).post(trunks::create::<O>))
+        .route(
+            &config("/trunks/{trunk}"),
+            get(trunks::read::<O>)
+                .put(trunks::update::<O>)
+                .delete(trunks::delete::<O>),
+        )
         .route(
             &config("/phone-numbers"),
             get(numbers::list::<O>).post(numbers::create::<O>),
@@ -205,6 +286,10 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
         .route("/api/v1/calls/{call}", get(calls::read::<O>))
         .route("/api/v1/calls/{call}/events", get(calls::events::<O>))
         .route("/api/v1/calls/{call}/hang-up", post(calls::hang_up::<O>))
+        .route(
+            "/api/v1/calls/{call}/transfer",
+            post(transfers::request::<O>).delete(transfers::cancel::<O>),
+        )
         .route("/api/v1/calls/{call}/recording", get(calls::recording::<O>))
         .route("/api/v1/calls/{call}/timeline.svg", get(calls::timeline::<O>))
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -7,13 +7,17 @@
 //!
 //! Not for secrets: what this module is given is final. Credentials are put in place before, replies are sealed after.
 //!
-//! The most important types: [`Egress`], [`EgressConfig`], [`HostGrant`], [`EgressError`].
+//! The most important types: [`Egress`], [`EgressConfig`], [`HostGrant`], [`EgressError`]. Beside requests there are
+//! WebSockets: [`Egress::open_socket`].
 
 mod address;
+mod dial;
 mod grant;
 mod resolve;
+mod socket;
 #[cfg(test)]
 mod tests;
+pub(crate) mod websocket;
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -31,9 +35,12 @@ use rustls_pki_types::CertificateDer;
 use url::{Host, Url};
 
 pub use self::address::{AddressPolicy, IpNetwork, IpNetworkError, NetworkClass};
+pub use self::dial::{CheckedDial, Dial, DialError, tls_config};
 pub use self::grant::{HostGrant, HostGrantError};
 use self::resolve::{CheckedResolver, Refusal, RoutedResolver};
 pub use self::resolve::{Lookup, Resolver, SystemResolver};
+pub use self::socket::{SocketError, SocketRequest};
+pub use self::websocket::WebSocket;
 
 /// What carriers are told that we are. A provider cannot change it.
 const USER_AGENT: &str = concat!("strowger/", env!("CARGO_PKG_VERSION"));
@@ -292,6 +299,9 @@ struct Inner {
     /// Connects to the bases of routes. A client, and so a pool and a resolver, of its own: a connection that a route
     /// opened into a private network is out of reach for a request that merely names the same host.
     routed: reqwest::Client,
+    /// The same two for WebSockets.
+    checked_dial: CheckedDial,
+    routed_dial: CheckedDial,
 }
 
 /// What is logged of a request, filled in as it becomes known.
@@ -340,10 +350,22 @@ impl Egress {
             .build()
             .map_err(EgressConfigError::Client)?;
         let routed = client(&config, tls)
-            .dns_resolver(RoutedResolver { resolver, hosts })
+            .dns_resolver(RoutedResolver {
+                resolver: Arc::clone(&resolver),
+                hosts,
+            })
             .build()
             .map_err(EgressConfigError::Client)?;
 
+        let tls = tls_config(&config.extra_roots).map_err(EgressConfigError::Tls)?;
+        let addresses = Arc::clone(&policy);
+        let checked_dial = CheckedDial::new(
+            move |address| addresses.check(address),
+            Arc::clone(&resolver),
+            Arc::clone(&tls),
+        );
+        // A route's base is the operator's own word.
+        let routed_dial = CheckedDial::new(|_| Ok(()), resolver, tls);
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
@@ -351,6 +373,8 @@ impl Egress {
                 routes,
                 checked,
                 routed,
+                checked_dial,
+                routed_dial,
             }),
         })
     }

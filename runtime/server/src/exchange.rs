@@ -9,6 +9,7 @@ mod inbound;
 mod operations;
 mod outbound;
 mod rating;
+mod transfer;
 mod verify;
 
 use std::collections::HashMap;
@@ -78,6 +79,7 @@ struct Inner {
     admission: tokio::sync::Mutex<()>,
     draining: AtomicBool,
     session_closed: Notify,
+    configurations_changed: Notify,
 }
 
 /// Why a webhook gets no answer of a provider's.
@@ -157,6 +159,7 @@ impl Exchange {
                 admission: tokio::sync::Mutex::new(()),
                 draining: AtomicBool::new(false),
                 session_closed: Notify::new(),
+                configurations_changed: Notify::new(),
             }),
         }
     }
@@ -196,6 +199,13 @@ impl Exchange {
         format!("{}/api/v1/telephony/{}", self.public_base(), provider.name())
     }
 
+    /// Told (`notify_one`) when a telephony configuration was created, changed, parked, reactivated or deleted. It has one
+    /// listener: whoever keeps something open for each of them. A change while nobody listens is told to the next who does.
+    #[must_use]
+    pub fn configurations_changed(&self) -> &Notify {
+        &self.inner.configurations_changed
+    }
+
     /// How many calls are live.
     #[must_use]
     pub fn live_calls(&self) -> usize {
@@ -221,13 +231,18 @@ impl Exchange {
         self.inner.draining.load(Ordering::Acquire)
     }
 
-    fn media_address(&self, token: &MediaToken) -> MediaAddress {
+    /// Where carriers open media sockets, without a token.
+    fn media_base(&self) -> String {
         let base = match self.public_base().split_once("://") {
             Some(("http", rest)) => format!("ws://{rest}"),
             Some((_, rest)) => format!("wss://{rest}"),
             None => self.public_base().to_owned(),
         };
-        let base_url = format!("{base}/api/v1/telephony/ws");
+        format!("{base}/api/v1/telephony/ws")
+    }
+
+    fn media_address(&self, token: &MediaToken) -> MediaAddress {
+        let base_url = self.media_base();
         MediaAddress {
             url: format!("{base_url}/{}", token.expose()),
             base_url,
@@ -300,6 +315,7 @@ impl Exchange {
     /// many had to be.
     pub async fn drain(&self, grace: Duration) -> usize {
         self.inner.draining.store(true, Ordering::Release);
+        self.release_transferred().await;
         if timeout(grace, self.until_empty()).await.is_ok() {
             return 0;
         }

@@ -5,6 +5,7 @@
 //! for another call, or for an unbounded queue.
 
 mod media;
+mod transfer;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,15 +15,16 @@ use axum::extract::ws::WebSocket;
 use serde_json::{Value, json};
 use strowger_call::timeline::{Entry, Kind, Timeline};
 use strowger_call::{
-    Action, AnsweredBy, Call, CallStatus, Digit, EndReason, Event, Monotonic, Outcome, ProviderCallId, Recorded,
-    Verdict,
+    Action, AnsweredBy, Call, CallStatus, Digit, EndReason, Event, Monotonic, Outcome, ProviderCallId, Recorded, State,
+    TransferFailure, TransferId, TransferProgress, Verdict,
 };
 use strowger_host::Provider;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use self::media::{Carried, MediaPath};
-use crate::agent::{self, AgentCall, AgentCommand, AgentEvent, AgentLink};
+use self::transfer::LiveTransfer;
+use crate::agent::{self, AgentCall, AgentCommand, AgentEvent, AgentLink, TransferRequest};
 use crate::exchange::{CallContext, Closing};
 use crate::store::NewEvent;
 
@@ -47,6 +49,20 @@ pub enum SessionMessage {
     Attach(Value),
     /// The carrier opened the media socket; its token was claimed for this call.
     Media(Box<WebSocket>),
+    /// A client wants the caller connected with somebody else.
+    Transfer {
+        /// Whom, and how.
+        request: TransferRequest,
+        /// The transfer's identifier, or why there is none.
+        reply: oneshot::Sender<Result<TransferId, TransferFailure>>,
+    },
+    /// A client withdraws the transfer.
+    CancelTransfer {
+        /// Whether there was one that could be withdrawn.
+        reply: oneshot::Sender<bool>,
+    },
+    /// The gateway stops: a call that was handed over need not be waited for.
+    Drain,
     /// A webhook was answered: for the picture of the call.
     Webhook {
         /// Which route.
@@ -102,6 +118,8 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
         agent: None,
         agent_started: false,
         last_words: None,
+        transfer: None,
+        draining: false,
         entries: Vec::new(),
         speaking_since_ms: None,
         events: context.record_events(),
@@ -136,6 +154,9 @@ struct Session {
     agent_started: bool,
     /// The agent wants to end the call, once it has been heard.
     last_words: Option<LastWords>,
+    /// The newest transfer.
+    transfer: Option<LiveTransfer>,
+    draining: bool,
     started_us: u64,
     started_ms: i64,
     entries: Vec<Entry>,
@@ -225,6 +246,9 @@ impl Session {
                 self.event(event);
             }
             SessionMessage::Attach(attachment) => self.attachment = Some(attachment),
+            SessionMessage::Transfer { request, reply } => drop(reply.send(self.request_transfer(request))),
+            SessionMessage::CancelTransfer { reply } => drop(reply.send(self.withdraw_transfer())),
+            SessionMessage::Drain => self.draining = true,
             SessionMessage::Media(socket) => self.open_media(*socket).await,
             SessionMessage::Webhook { name, latency } => {
                 let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
@@ -257,6 +281,9 @@ impl Session {
 
     /// Does what the call asks for; the outcome, when it is closed.
     async fn act(&mut self) -> Option<Outcome> {
+        if self.draining && self.call.state() == State::Transferred {
+            self.event(Event::ShutdownRequested);
+        }
         while let Some(action) = self.call.poll_action() {
             match action {
                 Action::ConnectAgent => self.connect_agent(),
@@ -266,6 +293,10 @@ impl Session {
                 Action::HangUp { provider_call_id, .. } => self.hang_up(&provider_call_id),
                 Action::FetchStatus { provider_call_id } => self.fetch_status(&provider_call_id),
                 Action::FetchCost { provider_call_id } => self.fetch_cost(&provider_call_id),
+                Action::DialDestination { transfer } => self.dial_destination(&transfer),
+                Action::ConnectTransfer { transfer } => self.connect_transfer(&transfer),
+                Action::CancelTransfer { transfer } => self.cancel_transfer(&transfer),
+                Action::TransferChanged { transfer, progress } => self.transfer_changed(&transfer, progress),
                 Action::Record(recorded) => self.record(&recorded),
                 Action::Finish(outcome) => return Some(outcome),
             }
@@ -278,6 +309,9 @@ impl Session {
         let mut capabilities = vec!["clear", "mark", "dtmf"];
         if self.context.can_hang_up() {
             capabilities.push("hang_up");
+        }
+        if self.context.can_transfer() {
+            capabilities.push("transfer");
         }
         let call = AgentCall {
             call_id: self.context.call_id.as_str().to_owned(),
@@ -402,7 +436,7 @@ impl Session {
         let now_us = self.context.clock.host_us();
         let played = media.play(now_us).await;
         let at_ms = now_us.saturating_sub(self.started_us) / 1_000;
-        match (played.speaking, self.speaking_since_ms) {
+        match (played.speaking && !media.is_holding(), self.speaking_since_ms) {
             (true, None) => self.speaking_since_ms = Some(at_ms),
             (false, Some(since)) => {
                 self.spoke(since, at_ms);
@@ -501,10 +535,18 @@ impl Session {
                 self.event(Event::AgentConnected);
             }
             Some(AgentEvent::Audio(pcm)) => {
-                if let Some(media) = &mut self.media {
+                if let Some(media) = &mut self.media
+                    && !self.transfer.as_ref().is_some_and(LiveTransfer::mutes_agent)
+                {
                     media.say(&pcm);
                 }
             }
+            Some(AgentEvent::Transfer(request)) => {
+                if let Err(reason) = self.request_transfer(request) {
+                    self.command(AgentCommand::Transfer(TransferProgress::Failed(reason)));
+                }
+            }
+            Some(AgentEvent::CancelTransfer) => drop(self.withdraw_transfer()),
             Some(AgentEvent::Clear) => self.barge_in().await,
             Some(AgentEvent::Mark(name)) => {
                 if let Some(media) = &mut self.media {
@@ -715,6 +757,8 @@ fn drawn(event: &Event, at_ms: u64) -> Option<Entry> {
         Event::AgentStalled => (Kind::Fault, "agent stalled".to_owned()),
         Event::HangUpFailed { .. } => (Kind::Fault, "hang-up failed".to_owned()),
         Event::PlaceFailed { .. } => (Kind::Fault, "placing failed".to_owned()),
+        Event::TransferDialFailed { .. } => (Kind::Fault, "transfer: dialling failed".to_owned()),
+        Event::TransferConnectFailed { .. } => (Kind::Fault, "transfer: connecting failed".to_owned()),
         _ => return None,
     };
     Some(Entry::point(kind, at_ms, label))

@@ -26,6 +26,8 @@ mod numbers;
 mod organizations;
 mod secret;
 mod state;
+mod transfers;
+mod trunks;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -44,12 +46,14 @@ pub use calls::{
     CallFilter, CallFinish, CallRecord, CallState, Created, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
     PAGE_ROWS_MAX, new_call_id,
 };
-pub use configurations::{Configuration, ConfigurationChange, Inactive, NewConfiguration};
-pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId};
-pub use numbers::{NewNumber, NumberChange, NumberCounts, PhoneNumber, Route};
+pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
+pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, TrunkId};
+pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};
 pub use organizations::{ApiKey, ApiKeyRecord, Organization};
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
 pub use state::Scope;
+pub use transfers::{NewTransfer, TransferRecord, TransferState, new_transfer_id};
+pub use trunks::{NewTrunk, Trunk, TrunkContent};
 
 /// Wall-clock time: milliseconds since 1970-01-01 00:00 UTC.
 pub type UnixMs = i64;
@@ -521,6 +525,7 @@ pub(crate) mod testing {
             country: None,
             label: None,
             agent: agent.cloned(),
+            trunk: None,
             is_active: true,
             is_default_caller_id: false,
             metadata: serde_json::json!({}),

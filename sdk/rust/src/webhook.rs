@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 
 use crate::http::find_header;
-use crate::{Answered, Call, CallEvent, Failure, Response, Webhook};
+use crate::{Answered, Call, CallEvent, Failure, Response, TransferLeg, Webhook};
 
 impl Webhook {
     /// The first header of this name, whatever its case.
@@ -102,6 +102,29 @@ impl Call {
     }
 
     /// What the provider attached to the call, if it has this shape.
+    pub fn attached<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(self.attachment.as_deref()?).ok()
+    }
+}
+
+impl TransferLeg {
+    /// The URL of one of the provider's own routes for this transfer. Its absence is a mistake in the specification.
+    pub fn route(&self, name: &str) -> Result<&str, Failure> {
+        self.routes
+            .iter()
+            .find(|route| route.name == name)
+            .map(|route| route.url.as_str())
+            .ok_or_else(|| Failure::internal("route-missing", format!("The route {name} does not name the transfer.")))
+    }
+
+    /// The carrier's identifier of this leg, for operations that only make sense when the carrier knows it.
+    pub fn carrier_id(&self) -> Result<&str, Failure> {
+        self.provider_call_id
+            .as_deref()
+            .ok_or_else(|| Failure::internal("leg-id-missing", "The carrier's identifier of the leg is not known."))
+    }
+
+    /// What the provider attached to the leg, if it has this shape.
     pub fn attached<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_str(self.attachment.as_deref()?).ok()
     }

@@ -42,6 +42,8 @@ pub enum AgentWhen {
     Mark(String),
     /// The gateway says that a clear has been carried out. Only in the `strowger` protocol.
     Cleared,
+    /// The gateway says that a transfer has come to this state: `dialing`, `ringing`, `answered`, `connected` or `failed`.
+    Transfer(String),
 }
 
 /// Something that an agent does.
@@ -56,6 +58,79 @@ pub enum AgentDo {
     SendDtmf(String),
     /// From now on says back what it hears.
     EchoBack,
+    /// Asks for the caller to be connected with somebody else. Only in the `strowger` protocol.
+    Transfer(Transfer),
+    CancelTransfer,
+}
+
+/// A transfer that an agent asks for; what is `None` is left to the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transfer {
+    pub destination: String,
+    pub ring_timeout_s: Option<u32>,
+    pub caller_id: Option<String>,
+    /// Said to the destination before the caller is there.
+    pub announcement: Option<String>,
+    pub hold: Option<Hold>,
+}
+
+/// What the caller hears meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    Ringback,
+    Silence,
+    /// The agent itself.
+    Agent,
+}
+
+impl Hold {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ringback => "ringback",
+            Self::Silence => "silence",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+impl Transfer {
+    #[must_use]
+    pub fn to(destination: &str) -> Self {
+        Self {
+            destination: destination.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn ring_timeout_s(mut self, seconds: u32) -> Self {
+        self.ring_timeout_s = Some(seconds);
+        self
+    }
+
+    #[must_use]
+    pub fn caller_id(mut self, number: &str) -> Self {
+        self.caller_id = Some(number.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn announcement(mut self, text: &str) -> Self {
+        self.announcement = Some(text.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn hold(mut self, hold: Hold) -> Self {
+        self.hold = Some(hold);
+        self
+    }
+}
+
+impl From<Transfer> for AgentDo {
+    fn from(transfer: Transfer) -> Self {
+        Self::Transfer(transfer)
+    }
 }
 
 impl From<Speech> for AgentDo {
@@ -246,6 +321,15 @@ pub struct ClearDone {
     pub marks: Vec<String>,
 }
 
+/// What the gateway said of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TransferSeen {
+    pub at: Duration,
+    pub state: String,
+    /// Why, when it failed.
+    pub reason: Option<String>,
+}
+
 /// Everything that an agent saw of one call. All times are of [`crate::clock`].
 #[derive(Clone, Serialize)]
 pub struct AgentReport {
@@ -272,6 +356,7 @@ pub struct AgentReport {
     pub cleared: Vec<ClearDone>,
     pub marks: Vec<MarkReached>,
     pub digits: String,
+    pub transfers: Vec<TransferSeen>,
     /// The reason of the gateway's stop message; empty when it gives none.
     pub stop: Option<String>,
     /// Messages that this agent could not read, each with the reason.
@@ -291,6 +376,7 @@ impl fmt::Debug for AgentReport {
             .field("clears", &self.clears)
             .field("cleared", &self.cleared)
             .field("digits", &self.digits)
+            .field("transfers", &self.transfers)
             .field("stop", &self.stop)
             .field("unreadable", &self.unreadable)
             .field("end", &self.end)
@@ -315,6 +401,7 @@ impl AgentReport {
             cleared: Vec::new(),
             marks: Vec::new(),
             digits: String::new(),
+            transfers: Vec::new(),
             stop: None,
             unreadable: Vec::new(),
             end: None,
@@ -470,6 +557,18 @@ impl AgentSession {
     pub async fn finished(&self, within: Duration) -> Result<AgentReport, TimedOut> {
         self.report
             .wait_for(within, |report| report.end.is_some().then(|| report.clone()))
+            .await
+    }
+
+    /// Waits until the gateway has said that a transfer has come to this state, and gives what it said first.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn wait_transfer(&self, within: Duration, state: &str) -> Result<TransferSeen, TimedOut> {
+        self.report
+            .wait_for(within, |report| {
+                report.transfers.iter().find(|seen| seen.state == state).cloned()
+            })
             .await
     }
 

@@ -1,30 +1,46 @@
 //! The description of a carrier: what differs between them, and nothing that does not.
 //!
 //! The lines, the sockets, the people and the clock are the exchange's ([`crate::RunningCarrier`]); a [`Carrier`] translates
-//! between its events and one carrier's interfaces. It has no I/O and keeps no state of its own: calls and numbers are in the
-//! [`Ledger`], the state of a media socket's numbering in its [`MediaDialect`].
+//! between its events and one carrier's interfaces. It has no I/O and keeps no state of its own: calls, numbers and whatever
+//! else a REST API remembers are in the [`Ledger`], the state of a media socket in its [`MediaDialect`].
 
+mod ari;
+mod cloudonix;
+mod instruction;
+mod ledger;
+mod media;
+mod notice;
+mod rest;
+mod telnyx;
 mod twilio;
+mod vonage;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, net::SocketAddr, time::SystemTime};
 
 use serde_json::Value;
 
-pub use crate::webhook::{RetryPolicy, WebhookRequest, WebhookResponse};
-use crate::{
-    g711,
-    misbehaviour::Signing,
-    report::{CallStatus, Direction},
+pub(crate) use media::convert;
+pub use {
+    crate::webhook::{RetryPolicy, WebhookRequest, WebhookResponse},
+    instruction::{ConferenceChange, ConferenceInstruction, Directive, Instruction, StreamInstruction, WebhookTarget},
+    ledger::{CallRecord, InboundRoute, Ledger, NumberRecord, Subscription},
+    media::{FRAME, Framer, FromGateway, MediaDialect, QueueLimits, QueueStatus, WireAudio, WireMessage},
+    notice::{Notice, Tamper, WebhookKind},
+    rest::{EventSocket, Form, RateLimit, RestAnswer, RestRequest, RestResponse},
 };
+
+use crate::report::CallStatus;
 
 /// All carriers that can be played, by name.
 #[must_use]
 pub fn carriers() -> &'static [&'static dyn Carrier] {
-    &[&twilio::Twilio]
+    &[
+        &ari::Ari,
+        &cloudonix::Cloudonix,
+        &telnyx::Telnyx,
+        &twilio::Twilio,
+        &vonage::Vonage,
+    ]
 }
 
 /// The carrier of that name.
@@ -41,14 +57,34 @@ pub trait Carrier: fmt::Debug + Send + Sync + 'static {
     /// The host of the REST API, which the gateway must be told to find at the simulator.
     fn rest_host(&self) -> &'static str;
 
+    /// All hosts of the REST API, when there is more than one.
+    fn rest_hosts(&self) -> Vec<&'static str> {
+        vec![self.rest_host()]
+    }
+
     /// Made-up credentials that this carrier accepts, in the fields of the gateway's configuration.
     fn credentials(&self) -> Value;
+
+    /// The same for a REST API that listens at `rest`, where the configuration names the API's address.
+    fn credentials_at(&self, rest: SocketAddr) -> Value {
+        let _ = rest;
+        self.credentials()
+    }
 
     /// A number that the account owns, in E.164.
     fn own_number(&self) -> &'static str;
 
-    /// The audio on the media socket.
-    fn audio(&self) -> WireAudio;
+    /// The account as a customer has set it up before the gateway comes: applications, domains, numbers.
+    /// [`Self::own_number`] is in the ledger already.
+    fn open_account(&self, ledger: &mut Ledger) {
+        let _ = ledger;
+    }
+
+    /// The person's end of the line: what its microphone and loudspeaker work with. A media socket in another format is
+    /// converted.
+    fn audio(&self) -> WireAudio {
+        WireAudio::Mulaw
+    }
 
     /// An unused id for a call.
     fn new_call_id(&self) -> String;
@@ -59,351 +95,122 @@ pub trait Carrier: fmt::Debug + Send + Sync + 'static {
     /// The response of an API that fails with this status.
     fn rest_error(&self, status: u16) -> RestResponse;
 
-    /// The webhook that tells the gateway of `kind`, signed for `url` as the carrier sees it.
-    fn webhook(&self, call: &CallRecord, kind: &WebhookKind, target: &WebhookTarget, tamper: &Tamper)
-    -> WebhookRequest;
+    fn rate_limit(&self) -> Option<RateLimit> {
+        None
+    }
+
+    /// Whether this upgrade of a connection to the REST API's port opens an event socket: `None` when there is no such
+    /// resource, an error response when it may not.
+    fn event_socket(&self, ledger: &Ledger, request: &RestRequest) -> Option<Result<EventSocket, RestResponse>> {
+        let _ = (ledger, request);
+        None
+    }
+
+    /// Where a call to the own number `to` is announced and told of.
+    fn inbound_route(&self, ledger: &Ledger, to: &str) -> InboundRoute {
+        let number = ledger.number(to);
+        let status = number.and_then(|number| number.status.clone());
+        InboundRoute {
+            voice: Some(number.map_or_else(WebhookTarget::default, |number| number.voice.clone())),
+            // A number's callback tells the end of a call and nothing else.
+            callbacks: status
+                .map(|target| Subscription::new(target, [CallStatus::Completed]))
+                .into_iter()
+                .collect(),
+            extra: Value::Null,
+        }
+    }
+
+    /// The webhook that tells the gateway of `kind`, signed for `url` as the carrier sees it. Not needed by a carrier without
+    /// webhooks.
+    fn webhook(
+        &self,
+        call: &CallRecord,
+        kind: &WebhookKind,
+        target: &WebhookTarget,
+        tamper: &Tamper,
+    ) -> WebhookRequest {
+        let _ = (call, kind, tamper);
+        WebhookRequest {
+            method: target.method.clone(),
+            url: target.url.clone(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            token: String::new(),
+        }
+    }
 
     /// When a webhook to `url` is tried again.
-    fn retry_policy(&self, url: &str) -> RetryPolicy;
+    fn retry_policy(&self, url: &str) -> RetryPolicy {
+        let _ = url;
+        RetryPolicy::never()
+    }
 
-    /// What the gateway wants done with a call.
+    /// What the gateway wants done with a call, from the response to a webhook that asked. A carrier that ignores the body
+    /// says [`Instruction::Await`].
     ///
     /// # Errors
     /// What this carrier would log for an answer that it does not understand.
-    fn read_answer(&self, response: &WebhookResponse) -> Result<Vec<Instruction>, String>;
+    fn read_answer(&self, response: &WebhookResponse) -> Result<Vec<Instruction>, String> {
+        let _ = response;
+        Ok(vec![Instruction::Await])
+    }
 
-    /// Headers of the media socket's upgrade, the signature among them.
-    fn upgrade_headers(&self, url: &str, tamper: &Tamper) -> Vec<(String, String)>;
+    /// What is told of something that has just happened to `call`, and in which order. `given` is the address that came with
+    /// the instruction which it is about (of a stream or a conference). Also the place to keep the ledger's objects up to
+    /// date.
+    fn notices(
+        &self,
+        ledger: &mut Ledger,
+        call: &CallRecord,
+        what: &WebhookKind,
+        given: Option<&WebhookTarget>,
+    ) -> Vec<Notice> {
+        let _ = ledger;
+        subscribed(call, what, given)
+    }
 
-    /// Why the carrier would not open this media address, if so. `secure` is whether it is TLS as the carrier sees it.
-    fn refuses_media_url(&self, url: &str) -> Option<String>;
+    /// Headers of the media socket's upgrade, the signature among them. With `sec-websocket-protocol` here, the socket is
+    /// refused unless the gateway echoes it.
+    fn upgrade_headers(&self, url: &str, tamper: &Tamper) -> Vec<(String, String)> {
+        let _ = (url, tamper);
+        Vec::new()
+    }
+
+    /// Why the carrier would not open this media address, if so.
+    fn refuses_media_url(&self, url: &str) -> Option<String> {
+        (!url.starts_with("wss://") && !is_plain_loopback(url)).then(|| format!("`{url}` is not a wss address"))
+    }
 
     /// The language of one media socket.
     fn open_stream(&self, call: &CallRecord, stream: &StreamInstruction) -> Box<dyn MediaDialect>;
 }
 
-/// One end of a media socket: envelopes only, audio is in the carrier's wire encoding.
-pub trait MediaDialect: fmt::Debug + Send {
-    fn stream_id(&self) -> &str;
-    /// What is sent before any audio.
-    fn opening(&mut self) -> Vec<WireMessage>;
-    fn audio(&mut self, payload: &[u8]) -> WireMessage;
-    /// An audio message whose payload cannot be decoded.
-    fn unreadable_audio(&mut self) -> WireMessage;
-    /// A message that is not even a message.
-    fn malformed(&mut self) -> WireMessage;
-    /// `None` when keys do not travel on this socket.
-    fn dtmf(&mut self, digit: char) -> Option<WireMessage>;
-    /// The gateway's mark was reached, or cleared.
-    fn mark_played(&mut self, name: &str) -> Option<WireMessage>;
-    /// The buffer was cleared.
-    fn cleared(&mut self) -> Option<WireMessage>;
-    /// What is sent before the carrier closes.
-    fn closing(&mut self) -> Vec<WireMessage>;
-    /// A message of the gateway.
-    ///
-    /// # Errors
-    /// Why a carrier would not understand it.
-    fn read(&mut self, message: &WireMessage) -> Result<FromGateway, String>;
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WireMessage {
-    Text(String),
-    Binary(Vec<u8>),
-}
-
-/// A gateway's message on a media socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FromGateway {
-    /// In the carrier's wire encoding, any length.
-    Audio(Vec<u8>),
-    Mark(String),
-    Clear,
-    Other,
-}
-
-/// Audio on a media socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireAudio {
-    /// G.711 mu-law at 8 kHz.
-    Mulaw,
-    /// Linear 16 bit, little endian.
-    Linear { rate_hz: u32 },
-}
-
-/// Duration of the frames that carriers send.
-pub const FRAME: Duration = Duration::from_millis(20);
-
-impl WireAudio {
-    #[must_use]
-    pub fn rate_hz(self) -> u32 {
-        match self {
-            Self::Mulaw => 8000,
-            Self::Linear { rate_hz } => rate_hz,
-        }
-    }
-
-    /// Samples in one [`FRAME`].
-    #[must_use]
-    pub fn frame_samples(self) -> usize {
-        self.rate_hz() as usize / 50
-    }
-
-    #[must_use]
-    pub fn encode(self, samples: &[i16]) -> Vec<u8> {
-        match self {
-            Self::Mulaw => samples.iter().map(|&sample| g711::encode_mulaw(sample)).collect(),
-            Self::Linear { .. } => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
-        }
-    }
-
-    #[must_use]
-    pub fn decode(self, payload: &[u8]) -> Vec<i16> {
-        match self {
-            Self::Mulaw => payload.iter().map(|&code| g711::decode_mulaw(code)).collect(),
-            Self::Linear { .. } => payload
-                .chunks_exact(2)
-                .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-                .collect(),
-        }
-    }
-}
-
-/// What a webhook tells or asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WebhookKind {
-    /// Somebody calls: what shall be done?
-    Incoming,
-    /// The person called has answered: what shall be done?
-    Answered,
-    /// A call was sent to this address: what shall be done?
-    Redirected,
-    Status(CallStatus),
-    Stream {
-        stream_id: String,
-        name: String,
-        event: &'static str,
-        error: String,
-    },
-}
-
-impl fmt::Display for WebhookKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Incoming => f.write_str("incoming"),
-            Self::Answered => f.write_str("answered"),
-            Self::Redirected => f.write_str("redirected"),
-            Self::Status(status) => write!(f, "status {status:?}"),
-            Self::Stream { event, .. } => write!(f, "stream {event}"),
-        }
-    }
-}
-
-/// An address that the gateway gave for webhooks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WebhookTarget {
-    pub url: String,
-    pub method: String,
-}
-
-impl WebhookTarget {
-    #[must_use]
-    pub fn post(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            method: "POST".to_owned(),
-        }
-    }
-}
-
-/// What is wrong with a webhook or an upgrade on purpose, and which of its ways to sign a carrier uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tamper {
-    pub signing: Signing,
-    /// The carrier's newer way to sign, if it has two.
-    pub newer_signature: bool,
-    pub padding_bytes: usize,
-    pub invalid_utf8: bool,
-}
-
-/// What the gateway wants done with a call, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Instruction {
-    Stream(StreamInstruction),
-    Pause(Duration),
-    Say(String),
-    Play(String),
-    HangUp,
-    /// Refuse the call before answering it.
-    Reject {
-        busy: bool,
-    },
-    Redirect(WebhookTarget),
-    Conference {
-        name: String,
-        ends_on_exit: bool,
-    },
-    /// Something that this simulator does not do; it goes on with the next instruction.
-    Unknown(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StreamInstruction {
-    pub url: String,
-    pub name: String,
-    pub parameters: Vec<(String, String)>,
-    pub status: Option<WebhookTarget>,
-}
-
-/// A number of the account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberRecord {
-    pub id: String,
-    /// E.164.
-    pub number: String,
-    /// Where calls to it are announced; the gateway's usual address when empty.
-    pub voice: WebhookTarget,
-    pub status: Option<WebhookTarget>,
-    pub updated: SystemTime,
-}
-
-/// What the carrier's API knows about a call.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CallRecord {
-    pub id: String,
-    pub from: String,
-    pub to: String,
-    pub direction: Direction,
-    pub status: CallStatus,
-    pub created: SystemTime,
-    pub answered: Option<SystemTime>,
-    pub ended: Option<SystemTime>,
-    /// Where to ask what to do, for an outbound call.
-    pub answer: Option<WebhookTarget>,
-    /// What to do, when the gateway said so with the request.
-    pub answer_document: Option<Vec<u8>>,
-    pub status_target: Option<WebhookTarget>,
-    /// Which changes of status are told.
-    pub status_events: Vec<CallStatus>,
-    /// Number of the next status callback.
-    pub status_sequence: u32,
-    /// Who answered, in the carrier's word, when it was asked to find out.
-    pub answered_by: Option<String>,
-    pub detect_machine: bool,
-    /// How often the finished call has been looked up: prices appear late.
-    pub lookups_after_end: u32,
-}
-
-impl CallRecord {
-    #[must_use]
-    pub fn new(id: String, direction: Direction, from: &str, to: &str) -> Self {
-        Self {
-            id,
-            from: from.to_owned(),
-            to: to.to_owned(),
-            direction,
-            status: match direction {
-                Direction::Inbound => CallStatus::Ringing,
-                Direction::Outbound => CallStatus::Queued,
-            },
-            created: SystemTime::now(),
-            answered: None,
-            ended: None,
-            answer: None,
-            answer_document: None,
-            status_target: None,
-            status_events: Vec::new(),
-            status_sequence: 0,
-            answered_by: None,
-            detect_machine: false,
-            lookups_after_end: 0,
-        }
-    }
-
-    /// Whole seconds from answer to end, rounded up as carriers bill; 0 when never answered.
-    #[must_use]
-    pub fn duration_s(&self) -> u64 {
-        let (Some(answered), Some(ended)) = (self.answered, self.ended) else {
-            return 0;
-        };
-        let duration = ended.duration_since(answered).unwrap_or_default();
-        duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
-    }
-}
-
-/// The state behind a carrier's REST API.
-#[derive(Debug, Default)]
-pub struct Ledger {
-    pub numbers: Vec<NumberRecord>,
-    pub calls: BTreeMap<String, CallRecord>,
-}
-
-/// A request to a carrier's REST API.
-#[derive(Debug, Clone)]
-pub struct RestRequest {
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-impl RestRequest {
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
+/// One notice for each subscription to a status, and one for the address that came with an instruction.
+#[must_use]
+pub fn subscribed(call: &CallRecord, what: &WebhookKind, given: Option<&WebhookTarget>) -> Vec<Notice> {
+    let targets: Vec<&WebhookTarget> = match what {
+        WebhookKind::Status(status) => call
+            .callbacks
             .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
+            .filter(|subscription| subscription.covers(*status))
+            .map(|subscription| &subscription.target)
+            .collect(),
+        _ => given.into_iter().collect(),
+    };
+    let notice = |target: &WebhookTarget| Notice::Webhook {
+        kind: what.clone(),
+        target: target.clone(),
+    };
+    targets.into_iter().map(notice).collect()
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestResponse {
-    pub status: u16,
-    pub content_type: &'static str,
-    pub body: Vec<u8>,
-}
-
-impl RestResponse {
-    #[must_use]
-    pub fn json(status: u16, body: &Value) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            body: body.to_string().into_bytes(),
-        }
-    }
-}
-
-/// A response, and what it sets going.
-#[derive(Debug)]
-pub struct RestAnswer {
-    pub response: RestResponse,
-    pub directive: Option<Directive>,
-}
-
-impl From<RestResponse> for RestAnswer {
-    fn from(response: RestResponse) -> Self {
-        Self {
-            response,
-            directive: None,
-        }
-    }
-}
-
-/// What a REST request does to the lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Directive {
-    /// Dial the call of this id, which is in the ledger.
-    Dial(String),
-    HangUp(String),
-    /// The call gets new instructions.
-    Instruct(String, Vec<Instruction>),
-    /// The call gets its instructions from there.
-    Redirect(String, WebhookTarget),
+/// Carriers take TLS only; loopback is our own exception, for gateways without a proxy.
+#[must_use]
+pub fn is_plain_loopback(url: &str) -> bool {
+    ["ws://127.0.0.1", "ws://localhost", "ws://[::1]"]
+        .iter()
+        .any(|prefix| url.starts_with(prefix))
 }
 
 /// `count` random hexadecimal digits.
@@ -447,6 +254,8 @@ pub(crate) fn rfc2822(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -2,46 +2,54 @@
 //!
 //! Everything in here is the same for all carriers. What is particular to one is asked of its [`Carrier`].
 
+mod api;
+mod events;
 mod line;
+mod room;
+mod rooms;
 mod stream;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, Method, Response, Uri},
-};
-use serde::Serialize;
+use axum::{Router, extract::DefaultBodyLimit};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::{broadcast, mpsc},
+    sync::mpsc,
     task::{AbortHandle, JoinHandle},
 };
 
 pub use crate::carrier::NumberRecord;
 use crate::{
     carrier::{
-        CallRecord, Carrier, Directive, Instruction, Ledger, RestRequest, RestResponse, Tamper, WebhookTarget,
-        random_hex,
+        CallRecord, Carrier, Directive, InboundRoute, Instruction, Ledger, Notice, RestRequest, RestResponse, Tamper,
+        WebhookKind, WebhookRequest, WebhookTarget, random_hex,
     },
     clock,
     gateway::Gateway,
     misbehaviour::Misbehaviour,
-    report::{CallReport, CallStatus, Direction},
+    report::{CallReport, Direction},
     script::CallerScript,
     watched::{TimedOut, Watched},
     webhook::Courier,
 };
+use api::Window;
+use events::Hub;
+use rooms::Rooms;
 pub(crate) use stream::{dial_media, socket_config};
+pub use {
+    api::{RestFailure, RestLogEntry},
+    events::{EventSocketReport, EventSocketState},
+};
 
 /// Where an inbound call is announced when the number has no address of its own.
 pub(crate) const DEFAULT_VOICE_PATH: &str = "/api/v1/telephony/inbound/run";
@@ -111,30 +119,30 @@ pub enum Callee {
     NoAnswer {
         after: Duration,
     },
+    /// Declines.
+    Rejects {
+        after: Duration,
+    },
     /// There is no such number.
     Unreachable,
 }
 
-impl Default for Callee {
-    fn default() -> Self {
+impl Callee {
+    /// Somebody who picks up after a moment.
+    #[must_use]
+    pub fn answers(script: CallerScript) -> Self {
         Self::Answers {
             after: Duration::from_millis(50),
-            script: CallerScript::new().stay(),
+            script,
             answered_by: "human".to_owned(),
         }
     }
 }
 
-/// One request that the gateway made to the REST API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RestLogEntry {
-    pub at: Duration,
-    pub method: String,
-    /// With the query.
-    pub path: String,
-    pub body: String,
-    pub status: u16,
-    pub response: String,
+impl Default for Callee {
+    fn default() -> Self {
+        Self::answers(CallerScript::new().stay())
+    }
 }
 
 /// A carrier in operation. Dropping it stops its server and cuts its lines.
@@ -157,28 +165,35 @@ impl RunningCarrier {
             Some(gateway) => Some(Courier::new(gateway.clone()).map_err(io::Error::other)?),
             None => None,
         };
-        let own = new_number(carrier.own_number());
+        let mut ledger = Ledger {
+            numbers: vec![new_number(carrier.own_number())],
+            ..Ledger::default()
+        };
+        if let Some(gateway) = &options.gateway {
+            ledger.gateway = gateway.url("");
+        }
+        carrier.open_account(&mut ledger);
         let exchange = Arc::new(Exchange {
             carrier,
             newer_signature: options.newer_signature,
             settings: Mutex::new(Settings {
                 courier,
                 misbehaviour: options.misbehaviour,
+                rest_failures: Vec::new(),
                 callees: BTreeMap::new(),
                 default_callee: Callee::default(),
             }),
-            ledger: Mutex::new(Ledger {
-                numbers: vec![own],
-                ..Ledger::default()
-            }),
-            lines: Watched::new(Lines::default()),
-            conferences: Mutex::new(BTreeMap::new()),
-            rest_log: Watched::new(Vec::new()),
-            tasks: Mutex::new(Vec::new()),
+            ledger: Mutex::new(ledger),
+            lines: Watched::default(),
+            rooms: Arc::default(),
+            hub: Hub::default(),
+            window: Window::default(),
+            rest_log: Watched::default(),
+            tasks: Mutex::default(),
         });
         // Larger than any form of ours, so that it is never the simulator that refuses.
         let app = Router::new()
-            .fallback(serve_rest)
+            .fallback(api::serve)
             .layer(DefaultBodyLimit::max(1 << 20))
             .with_state(Arc::clone(&exchange));
         let server = tokio::spawn(async move {
@@ -201,13 +216,19 @@ impl RunningCarrier {
     /// Credentials that the REST API accepts, in the fields of the gateway's configuration.
     #[must_use]
     pub fn credentials(&self) -> Value {
-        self.exchange.carrier.credentials()
+        self.exchange.carrier.credentials_at(self.rest_addr)
     }
 
     /// The host whose traffic the gateway must send to [`Self::rest_addr`].
     #[must_use]
     pub fn rest_host(&self) -> &'static str {
         self.exchange.carrier.rest_host()
+    }
+
+    /// All hosts whose traffic the gateway must send to [`Self::rest_addr`].
+    #[must_use]
+    pub fn rest_hosts(&self) -> Vec<&'static str> {
+        self.exchange.carrier.rest_hosts()
     }
 
     /// Where the REST API listens, in plain text.
@@ -227,8 +248,51 @@ impl RunningCarrier {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn set_gateway(&self, gateway: Gateway) -> io::Result<()> {
+        self.exchange.ledger().gateway = gateway.url("");
         self.exchange.settings().courier = Some(Courier::new(gateway).map_err(io::Error::other)?);
         Ok(())
+    }
+
+    /// Has some of the next requests to the REST API fail.
+    pub fn fail_rest(&self, failure: RestFailure) {
+        self.exchange.settings().rest_failures.push(failure);
+    }
+
+    /// Looks into, or changes, what the carrier knows: to set up an application, or to see what was provisioned.
+    pub fn with_ledger<R>(&self, look: impl FnOnce(&mut Ledger) -> R) -> R {
+        look(&mut self.exchange.ledger())
+    }
+
+    /// All event sockets so far, oldest first.
+    #[must_use]
+    pub fn event_sockets(&self) -> Vec<EventSocketReport> {
+        self.exchange.hub.sockets.read(Clone::clone)
+    }
+
+    /// Waits until the event sockets fulfil a condition.
+    ///
+    /// # Errors
+    /// When they do not in time.
+    pub async fn wait_for_event_sockets(
+        &self,
+        within: Duration,
+        mut is_so: impl FnMut(&[EventSocketReport]) -> bool,
+    ) -> Result<(), TimedOut> {
+        self.exchange
+            .hub
+            .sockets
+            .wait_for(within, |sockets| is_so(sockets).then_some(()))
+            .await
+    }
+
+    /// Cuts all event sockets off, without a closing handshake.
+    pub fn drop_event_sockets(&self) {
+        self.exchange.hub.drop_all();
+    }
+
+    /// Tells the live subscriber of this key something that no call brought about.
+    pub fn push_event(&self, key: &str, text: &str) {
+        self.exchange.hub.push(key, text);
     }
 
     /// Changes the faults of the REST API and of the outbound calls from now on.
@@ -291,23 +355,22 @@ impl RunningCarrier {
     pub fn place_inbound(&self, call: InboundCall) -> Result<CallHandle, NoGateway> {
         let exchange = &self.exchange;
         let courier = exchange.settings().courier.clone().ok_or(NoGateway)?;
+        let InboundRoute {
+            mut voice,
+            callbacks,
+            extra,
+        } = exchange.carrier.inbound_route(&exchange.ledger(), &call.to);
+        if let Some(target) = voice.as_mut().filter(|target| target.url.is_empty()) {
+            *target = WebhookTarget::post(courier.gateway.url(DEFAULT_VOICE_PATH));
+        }
         let mut record = CallRecord::new(exchange.carrier.new_call_id(), Direction::Inbound, &call.from, &call.to);
-        let mut voice = WebhookTarget::default();
-        if let Some(number) = self.number(&call.to) {
-            voice = number.voice;
-            record.status_target = number.status;
-            // A number's callback tells the end of a call and nothing else.
-            record.status_events = vec![CallStatus::Completed];
-        }
-        if voice.url.is_empty() {
-            voice = WebhookTarget::post(courier.gateway.url(DEFAULT_VOICE_PATH));
-        }
-        let callee = Callee::Answers {
-            after: Duration::ZERO,
+        record.callbacks = callbacks;
+        record.extra = extra;
+        let start = Start::Inbound {
+            voice,
             script: call.script,
-            answered_by: String::new(),
         };
-        let call = exchange.start_line(record, Some(voice), callee, courier, call.misbehaviour);
+        let call = exchange.start_line(record, start, courier, call.misbehaviour);
         Ok(CallHandle { call })
     }
 
@@ -324,13 +387,14 @@ impl RunningCarrier {
         Ok(CallHandle { call })
     }
 
-    /// All calls so far, oldest first.
+    /// All calls so far, oldest first; media channels do not count.
     #[must_use]
     pub fn calls(&self) -> Vec<CallHandle> {
         self.exchange.lines.read(|lines| {
             lines
                 .all
                 .iter()
+                .filter(|call| !call.is_media)
                 .map(|call| CallHandle { call: Arc::clone(call) })
                 .collect()
         })
@@ -450,8 +514,9 @@ pub(crate) struct Exchange {
     settings: Mutex<Settings>,
     ledger: Mutex<Ledger>,
     lines: Watched<Lines>,
-    /// By name; a message ends the conference.
-    conferences: Mutex<BTreeMap<String, broadcast::Sender<()>>>,
+    rooms: Arc<Rooms>,
+    hub: Hub,
+    window: Window,
     rest_log: Watched<Vec<RestLogEntry>>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
@@ -460,6 +525,7 @@ pub(crate) struct Exchange {
 struct Settings {
     courier: Option<Courier>,
     misbehaviour: Misbehaviour,
+    rest_failures: Vec<RestFailure>,
     callees: BTreeMap<String, Callee>,
     default_callee: Callee,
 }
@@ -474,8 +540,16 @@ struct Lines {
 #[derive(Debug)]
 struct Call {
     id: String,
+    /// There is no person on it: a media channel.
+    is_media: bool,
+    misbehaviour: Misbehaviour,
     report: Watched<CallReport>,
     control: mpsc::UnboundedSender<Control>,
+    notices: mpsc::UnboundedSender<Out>,
+    /// Notices that are not delivered yet.
+    untold: AtomicUsize,
+    /// Its first instructions are being carried out, or it has ended.
+    settled: AtomicBool,
 }
 
 /// What others do to a call.
@@ -485,6 +559,36 @@ enum Control {
     PersonHangsUp,
     Instruct(Vec<Instruction>),
     Redirect(WebhookTarget),
+    Seat(Option<String>),
+    Digits(String),
+}
+
+/// How a call comes about.
+#[derive(Debug)]
+enum Start {
+    Inbound {
+        /// Where it is announced.
+        voice: Option<WebhookTarget>,
+        script: CallerScript,
+    },
+    Outbound(Callee),
+    /// A media channel.
+    Media,
+}
+
+/// What a call has to tell, in order.
+#[derive(Debug)]
+enum Out {
+    Webhook {
+        kind: String,
+        request: WebhookRequest,
+    },
+    Event {
+        key: String,
+        text: String,
+    },
+    /// Nothing more will come.
+    End,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -492,15 +596,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn new_number(number: &str) -> NumberRecord {
-    NumberRecord {
-        id: format!("PN{}", random_hex(32)),
-        number: number.to_owned(),
-        voice: WebhookTarget {
-            url: String::new(),
-            method: "POST".to_owned(),
-        },
-        status: None,
-        updated: SystemTime::UNIX_EPOCH,
+    NumberRecord::new(format!("PN{}", random_hex(32)), number)
+}
+
+impl Settings {
+    /// Takes one count of the first failure that is about this request.
+    fn next_failure(&mut self, request: &RestRequest) -> Option<RestFailure> {
+        self.rest_failures.retain(|failure| failure.times > 0);
+        let failure = self
+            .rest_failures
+            .iter_mut()
+            .find(|failure| failure.is_about(request))?;
+        failure.times -= 1;
+        Some(failure.clone())
     }
 }
 
@@ -526,12 +634,12 @@ impl Exchange {
     fn start_line(
         self: &Arc<Self>,
         record: CallRecord,
-        voice: Option<WebhookTarget>,
-        callee: Callee,
+        start: Start,
         courier: Courier,
         misbehaviour: Misbehaviour,
     ) -> Arc<Call> {
         let (control, commands) = mpsc::unbounded_channel();
+        let (notices, queue) = mpsc::unbounded_channel();
         let report = CallReport {
             carrier: self.carrier.name().to_owned(),
             call_id: record.id.clone(),
@@ -546,30 +654,29 @@ impl Exchange {
             events: Vec::new(),
             webhooks: Vec::new(),
             streams: Vec::new(),
+            rooms: Vec::new(),
+            digits_heard: String::new(),
             finished: false,
         };
         let call = Arc::new(Call {
             id: record.id.clone(),
+            is_media: matches!(start, Start::Media),
+            misbehaviour,
             report: Watched::new(report),
             control,
+            notices,
+            untold: AtomicUsize::new(0),
+            settled: AtomicBool::new(false),
         });
-        let outbound = record.direction == Direction::Outbound;
         self.ledger().calls.insert(record.id.clone(), record);
         self.lines.update(|lines| {
             lines.all.push(Arc::clone(&call));
-            if outbound {
+            if matches!(start, Start::Outbound(_)) {
                 lines.outbound_unseen.push_back(Arc::clone(&call));
             }
         });
-        let line = line::Line::new(
-            Arc::clone(self),
-            Arc::clone(&call),
-            commands,
-            courier,
-            callee,
-            misbehaviour,
-        );
-        self.track(tokio::spawn(line.run(voice)).abort_handle());
+        let line = line::Line::new(Arc::clone(self), Arc::clone(&call), commands, queue, courier, &start);
+        self.track(tokio::spawn(line.run(start)).abort_handle());
         call
     }
 
@@ -579,22 +686,36 @@ impl Exchange {
         tasks.push(task);
     }
 
+    fn find(&self, id: &str) -> Option<Arc<Call>> {
+        self.lines
+            .read(|lines| lines.all.iter().find(|call| call.id == id).map(Arc::clone))
+    }
+
     fn obey(self: &Arc<Self>, directive: Directive) {
         let (id, control) = match directive {
-            Directive::Dial(id) => return self.dial(&id),
+            Directive::Dial(id) => return self.dial(&id, false),
+            Directive::OpenMedia(id) => return self.dial(&id, true),
+            Directive::EndConference(name) => return self.rooms.end(&name),
+            Directive::Tell(id, notice) => {
+                if let Some(call) = self.find(&id) {
+                    self.send(&call, notice);
+                }
+                return;
+            }
             Directive::HangUp(id) => (id, Control::RestHangsUp),
             Directive::Instruct(id, instructions) => (id, Control::Instruct(instructions)),
             Directive::Redirect(id, target) => (id, Control::Redirect(target)),
+            Directive::Seat(id, room) => (id, Control::Seat(room)),
+            Directive::Digits(id, digits) => (id, Control::Digits(digits)),
         };
-        self.lines.read(|lines| {
-            if let Some(call) = lines.all.iter().find(|call| call.id == id) {
-                // A call that ends at this very moment is past commands.
-                let _ = call.control.send(control);
-            }
-        });
+        match self.find(&id) {
+            // A call that ends at this very moment is past commands.
+            Some(call) => drop(call.control.send(control)),
+            None => tracing::warn!(%id, "a directive for a call that there is not"),
+        }
     }
 
-    fn dial(self: &Arc<Self>, id: &str) {
+    fn dial(self: &Arc<Self>, id: &str, media: bool) {
         let Some(record) = self.ledger().calls.get(id).cloned() else {
             return;
         };
@@ -607,69 +728,75 @@ impl Exchange {
                 .clone();
             (settings.courier.clone(), callee, settings.misbehaviour.clone())
         };
+        let start = if media { Start::Media } else { Start::Outbound(callee) };
         match courier {
             Some(courier) => {
-                self.start_line(record, None, callee, courier, misbehaviour);
+                self.start_line(record, start, courier, misbehaviour);
             }
             None => tracing::error!("a call was asked for before the carrier was told where the gateway is"),
         }
     }
-}
 
-async fn serve_rest(
-    State(exchange): State<Arc<Exchange>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let request = RestRequest {
-        method: method.to_string(),
-        path: uri.path().to_owned(),
-        query: uri.query().unwrap_or_default().to_owned(),
-        headers: headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect(),
-        body: body.to_vec(),
-    };
-    let misbehaviour = exchange.settings().misbehaviour.clone();
-    let response = match misbehaviour.rest_error {
-        Some(status) => exchange.carrier.rest_error(status),
-        None => {
-            let answer = exchange.carrier.handle_rest(&mut exchange.ledger(), &request);
-            if let Some(directive) = answer.directive {
-                exchange.obey(directive);
-            }
-            answer.response
+    /// Tells what has just happened to a call, in the carrier's way.
+    fn tell(&self, call: &Call, what: &WebhookKind, given: Option<&WebhookTarget>) {
+        let notices = {
+            let mut ledger = self.ledger();
+            let Some(record) = ledger.calls.get(&call.id).cloned() else {
+                return;
+            };
+            self.carrier.notices(&mut ledger, &record, what, given)
+        };
+        for notice in notices {
+            self.send(call, notice);
         }
-    };
-    exchange.rest_log.update(|log| {
-        log.push(RestLogEntry {
-            at: clock::now(),
-            method: request.method,
-            path: uri.to_string(),
-            body: String::from_utf8_lossy(&request.body).into_owned(),
-            status: response.status,
-            response: String::from_utf8_lossy(&response.body).into_owned(),
-        });
-    });
-    // The request has been carried out; only the client does not know yet. That is the case which is hard for it.
-    if !misbehaviour.rest_delay.is_zero() {
-        tokio::time::sleep(misbehaviour.rest_delay).await;
     }
-    http_response(response)
-}
 
-fn http_response(response: RestResponse) -> Response<Body> {
-    Response::builder()
-        .status(response.status)
-        .header("content-type", response.content_type)
-        .body(Body::from(response.body))
-        .expect("a status and a constant header make a response")
+    /// Sends a notice after those before it, without waiting for it.
+    fn send(&self, call: &Call, notice: Notice) {
+        let out = match notice {
+            Notice::Event { key, text } => Out::Event { key, text },
+            Notice::Webhook { kind, target } => {
+                let tamper = self.tamper(&call.misbehaviour);
+                let mut ledger = self.ledger();
+                let Some(record) = ledger.calls.get_mut(&call.id) else {
+                    return;
+                };
+                let request = self.carrier.webhook(record, &kind, &target, &tamper);
+                record.status_sequence += u32::from(matches!(kind, WebhookKind::Status(_)));
+                Out::Webhook {
+                    kind: kind.to_string(),
+                    request,
+                }
+            }
+        };
+        call.untold.fetch_add(1, Ordering::SeqCst);
+        if call.notices.send(out).is_err() {
+            tracing::debug!("a notice about a call that is past telling");
+        }
+    }
+
+    /// Waits until a call has been answered or has ended, and all of that has been told.
+    async fn callbacks_delivered(&self, id: &str, within: Duration) {
+        let Some(call) = self.find(id) else { return };
+        let delivered = |report: &mut CallReport| {
+            let told = call.settled.load(Ordering::SeqCst) && call.untold.load(Ordering::SeqCst) == 0;
+            (told || report.finished).then_some(())
+        };
+        if call.report.wait_for(within, delivered).await.is_err() {
+            tracing::warn!(%id, "the callbacks that should have come before a response took too long");
+        }
+    }
+
+    fn log(&self, request: &RestRequest, response: &RestResponse) {
+        self.rest_log.update(|log| {
+            log.push(RestLogEntry {
+                at: clock::now(),
+                method: request.method.clone(),
+                path: request.path_and_query(),
+                body: String::from_utf8_lossy(&request.body).into_owned(),
+                status: response.status,
+                response: String::from_utf8_lossy(&response.body).into_owned(),
+            });
+        });
+    }
 }

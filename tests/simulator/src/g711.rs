@@ -1,4 +1,4 @@
-//! ITU-T G.711 mu-law, written from the recommendation and independent of the runtime's.
+//! ITU-T G.711, both laws, written from the recommendation and independent of the runtime's.
 
 const BIAS: i32 = 0x84;
 const CLIP: i32 = 32_635;
@@ -26,6 +26,40 @@ pub fn decode_mulaw(code: u8) -> i16 {
     let segment = u32::from((code >> 4) & 0x07);
     let magnitude = (((i32::from(code & 0x0f) << 3) + BIAS) << segment) - BIAS;
     let sample = if code & 0x80 == 0 { magnitude } else { -magnitude };
+    i16::try_from(sample).unwrap_or(0)
+}
+
+/// One linear sample to its A-law code word.
+#[must_use]
+pub fn encode_alaw(sample: i16) -> u8 {
+    // Thirteen bits with the sign apart; A-law has no zero, so that -1 to -16 is the first negative step.
+    let positive = sample >= 0;
+    let magnitude = (if positive {
+        i32::from(sample)
+    } else {
+        !i32::from(sample)
+    }) >> 4;
+    let code = if magnitude < 32 {
+        magnitude
+    } else {
+        let segment = 28 - i32::try_from(magnitude.leading_zeros()).unwrap_or(0);
+        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0f)
+    };
+    let code = u8::try_from(code).unwrap_or(0x7f);
+    // Even bits are inverted on the line.
+    (if positive { code | 0x80 } else { code }) ^ 0x55
+}
+
+/// One A-law code word to its linear sample.
+#[must_use]
+pub fn decode_alaw(code: u8) -> i16 {
+    let code = code ^ 0x55;
+    let (segment, mantissa) = ((code >> 4) & 0x07, i32::from(code & 0x0f));
+    let magnitude = match segment {
+        0 => (mantissa << 4) + 8,
+        segment => ((mantissa << 4) + 0x108) << (segment - 1),
+    };
+    let sample = if code & 0x80 == 0 { -magnitude } else { magnitude };
     i16::try_from(sample).unwrap_or(0)
 }
 
@@ -59,5 +93,17 @@ mod tests {
             let expected = if code == 0x7f { 0xff } else { code };
             assert_eq!(encode_mulaw(decode_mulaw(code)), expected);
         }
+    }
+
+    #[test]
+    fn known_a_law_code_words() {
+        // Table 1a/G.711: the extremes and the smallest steps.
+        for (code, sample) in [(0xd5, 8), (0x55, -8), (0xaa, 32_256), (0x2a, -32_256), (0xc5, 264)] {
+            assert_eq!(decode_alaw(code), sample, "code {code:#04x}");
+        }
+        for code in 0..=255_u8 {
+            assert_eq!(encode_alaw(decode_alaw(code)), code);
+        }
+        assert_eq!((encode_alaw(i16::MAX), encode_alaw(i16::MIN)), (0xaa, 0x2a));
     }
 }

@@ -1,7 +1,8 @@
 //! Carriers and agents that play the other side of Strowger: for the demo, the tests and the load generator.
 //!
 //! A [`Carrier`] is the small description of one telephone carrier's interfaces; [`RunningCarrier`] runs one on loopback:
-//! its REST API, its webhooks, its media sockets and the people at the far end of the line ([`CallerScript`], [`Callee`]).
+//! its REST API, its webhooks, its media and event sockets, its conferences and the people at the far end of the line
+//! ([`CallerScript`], [`Callee`]).
 //! An [`Agent`] is a scripted voice agent behind a WebSocket. Both write down all that they saw ([`CallReport`],
 //! [`AgentReport`]) on one clock ([`clock`]), and both can misbehave on demand ([`Misbehaviour`], [`AgentMisbehaviour`]).
 //!
@@ -26,13 +27,13 @@ mod webhook;
 
 pub use agent::{
     Agent, AgentDo, AgentMisbehaviour, AgentOptions, AgentProtocol, AgentReport, AgentScript, AgentSession, AgentWhen,
-    Pace,
+    Hold, Pace, Transfer, TransferSeen,
 };
 pub use carrier::{Carrier, by_name, carriers};
-pub use exchange::{CallHandle, Callee, InboundCall, Options, RunningCarrier};
+pub use exchange::{CallHandle, Callee, InboundCall, Options, RestFailure, RunningCarrier};
 pub use gateway::Gateway;
-pub use misbehaviour::{Misbehaviour, Signing};
-pub use report::{CallReport, Pacing, StreamReport};
+pub use misbehaviour::{Misbehaviour, RestFault, Signing};
+pub use report::{CallReport, Pacing, RoomReport, StreamReport};
 pub use script::CallerScript;
 pub use speech::Speech;
 pub use watched::TimedOut;

@@ -390,13 +390,13 @@ async fn call(carrier: &RunningCarrier, meters: &Meters, plan: &LoadPlan, index:
     let headers = description.upgrade_headers(&stream.url, &tamper);
     let mut socket = dial_media(&courier.gateway, &stream.url, &headers).await?;
     let mut dialect = description.open_stream(&record, &stream);
-    for message in dialect.opening() {
+    let (opened, sends, reads) = (dialect.connected(), dialect.sends(), dialect.reads());
+    for message in opened.into_iter().chain(dialect.opening()) {
         send(&mut socket, raw(message)).await?;
     }
 
-    let audio = description.audio();
-    let tones = Tones::new(audio.rate_hz(), |samples| audio.encode(samples));
-    let mut detector = Detector::new(audio.rate_hz());
+    let tones = Tones::new(sends.rate_hz(), |samples| sends.encode(samples));
+    let mut detector = Detector::new(reads.rate_hz());
     let opened = Instant::now();
     let opened_at = clock::now();
     let mut last: Option<(Duration, Duration)> = None;
@@ -414,8 +414,8 @@ async fn call(carrier: &RunningCarrier, meters: &Meters, plan: &LoadPlan, index:
                 };
                 let at = clock::now();
                 let FromGateway::Audio(payload) = dialect.read(&message)? else { continue };
-                let samples = audio.decode(&payload);
-                let duration = crate::speech::duration_of(samples.len(), audio.rate_hz());
+                let samples = reads.decode(&payload);
+                let duration = crate::speech::duration_of(samples.len(), reads.rate_hz());
                 match last {
                     None => meters.first_audio.record(at.saturating_sub(opened_at)),
                     Some((before, duration)) if at.saturating_sub(opened_at) > SETTLING => {

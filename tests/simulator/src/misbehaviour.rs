@@ -16,6 +16,22 @@ pub enum Signing {
     Missing,
 }
 
+/// How a request to the REST API fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestFault {
+    /// With this status, in the carrier's own words.
+    Status(u16),
+    /// There is no response, and the connection stays open.
+    Timeout,
+    /// The connection ends in the middle of the body.
+    HalfBody,
+    /// Status 200 and a page for people, as a proxy in between would send.
+    Html,
+    /// A redirection to this address.
+    Redirect(String),
+}
+
 /// The faults of one call, or (through [`crate::Options`]) of a whole carrier.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Misbehaviour {
@@ -43,6 +59,15 @@ pub struct Misbehaviour {
     pub status_copies: u32,
     /// Status callbacks are kept until the call has ended and then sent last first.
     pub statuses_reversed: bool,
+    /// Of two status callbacks, the second comes first.
+    pub statuses_swapped: bool,
+    /// The request that places a call is answered only when the call has been answered, or has ended, and all that was to be
+    /// told of it has been told.
+    pub callbacks_before_response: bool,
+    /// Calls ring on when their time is up, so that they may be answered too late.
+    pub ignores_ring_timeout: bool,
+    /// Upgrades to an event socket are answered with this status.
+    pub event_socket_refused: Option<u16>,
     /// The body of every webhook takes this long to arrive.
     pub slow_webhook: Duration,
     pub signing: Signing,
@@ -54,7 +79,13 @@ pub struct Misbehaviour {
     pub rest_delay: Duration,
     /// The REST API answers with this status only.
     pub rest_error: Option<u16>,
+    /// Every request to the REST API fails like this, without being carried out. For single requests there is
+    /// [`crate::RunningCarrier::fail_rest`].
+    pub rest_fault: Option<RestFault>,
 }
+
+/// Where no carrier has any business: the metadata service of cloud machines.
+pub const PRIVATE_ADDRESS: &str = "http://169.254.169.254/latest/meta-data/";
 
 type Fault = (&'static str, fn(&mut Misbehaviour));
 
@@ -79,8 +110,24 @@ const NAMED: &[Fault] = &[
     ("huge-webhook", |m| m.padding_bytes = 10_000_000),
     ("non-utf8-webhook", |m| m.invalid_utf8 = true),
     ("slow-rest", |m| m.rest_delay = Duration::from_secs(5)),
-    ("rest-500", |m| m.rest_error = Some(500)),
+    ("statuses-swapped", |m| m.statuses_swapped = true),
+    ("callbacks-before-response", |m| m.callbacks_before_response = true),
+    ("ignored-ring-timeout", |m| m.ignores_ring_timeout = true),
+    ("event-socket-401", |m| m.event_socket_refused = Some(401)),
+    ("event-socket-404", |m| m.event_socket_refused = Some(404)),
+    ("event-socket-503", |m| m.event_socket_refused = Some(503)),
+    ("rest-401", |m| m.rest_error = Some(401)),
+    ("rest-403", |m| m.rest_error = Some(403)),
+    ("rest-404", |m| m.rest_error = Some(404)),
+    ("rest-409", |m| m.rest_error = Some(409)),
     ("rest-429", |m| m.rest_error = Some(429)),
+    ("rest-500", |m| m.rest_error = Some(500)),
+    ("rest-timeout", |m| m.rest_fault = Some(RestFault::Timeout)),
+    ("rest-half-body", |m| m.rest_fault = Some(RestFault::HalfBody)),
+    ("rest-html", |m| m.rest_fault = Some(RestFault::Html)),
+    ("rest-redirect", |m| {
+        m.rest_fault = Some(RestFault::Redirect(PRIVATE_ADDRESS.to_owned()))
+    }),
 ];
 
 impl Misbehaviour {

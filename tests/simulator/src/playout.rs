@@ -134,6 +134,32 @@ impl Playout {
         now.saturating_sub(self.end)
     }
 
+    /// What waits to be played at `now`, in samples.
+    #[must_use]
+    pub fn queued_samples(&self, now: u64) -> u64 {
+        self.end.saturating_sub(now)
+    }
+
+    /// What is heard from `start` to `end`, gaps as silence.
+    #[must_use]
+    pub fn window(&self, start: u64, end: u64) -> Vec<i16> {
+        let mut heard = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
+        // Later ones first: the window is near the end of what is usually a long list.
+        for segment in self.segments.iter().rev() {
+            let segment_end = segment.start + segment.samples.len() as u64;
+            if segment_end <= start {
+                break;
+            }
+            let (from, to) = (segment.start.max(start), segment_end.min(end));
+            if from < to {
+                let place = |position: u64, origin: u64| usize::try_from(position - origin).unwrap_or(usize::MAX);
+                heard[place(from, start)..place(to, start)]
+                    .copy_from_slice(&segment.samples[place(from, segment.start)..place(to, segment.start)]);
+            }
+        }
+        heard
+    }
+
     /// What was heard until `now` (or everything queued, when that is later and `now` is `u64::MAX`), gaps as silence.
     #[must_use]
     pub fn rendered(&self, now: u64) -> Vec<i16> {
@@ -196,6 +222,18 @@ mod tests {
             }
         );
         assert_eq!(playout.heard_samples(505), 405);
+    }
+
+    #[test]
+    fn a_window_shows_a_part_with_its_gaps() {
+        let mut playout = Playout::new(8000);
+        playout.handle_audio(10, &[1; 10]);
+        playout.handle_audio(30, &[2; 10]);
+        assert_eq!(
+            playout.window(5, 35),
+            [[0; 5].as_slice(), &[1; 10], &[0; 10], &[2; 5]].concat()
+        );
+        assert_eq!((playout.window(100, 103), playout.queued_samples(35)), (vec![0; 3], 5));
     }
 
     #[test]

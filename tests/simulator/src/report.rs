@@ -30,6 +30,8 @@ pub enum CallStatus {
     NoAnswer,
     Failed,
     Canceled,
+    /// The person called declined.
+    Rejected,
 }
 
 impl CallStatus {
@@ -37,7 +39,7 @@ impl CallStatus {
     pub fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Completed | Self::Busy | Self::NoAnswer | Self::Failed | Self::Canceled
+            Self::Completed | Self::Busy | Self::NoAnswer | Self::Failed | Self::Canceled | Self::Rejected
         )
     }
 }
@@ -58,6 +60,8 @@ pub enum HangUp {
     Unanswered,
     /// The conference ended.
     Conference,
+    /// The gateway, on the media socket.
+    Media,
 }
 
 /// One thing that happened in a call.
@@ -74,7 +78,17 @@ pub enum CallEvent {
     MarkReceived(String),
     MarkSent(String),
     ClearReceived,
+    /// The gateway had the person hear a key.
+    DigitHeard(char),
+    /// The gateway was asked to send no more audio, or may go on.
+    FlowStopped,
+    FlowResumed,
     ConferenceJoined(String),
+    ConferenceLeft(String),
+    /// This call is here too.
+    Met(String),
+    /// This call is not here any more.
+    Parted(String),
     HungUp(HangUp),
     /// A second socket with the address of the first was tried.
     SecondSocket {
@@ -182,6 +196,8 @@ pub struct StreamReport {
     pub marks: Vec<MarkReport>,
     pub clears: Vec<ClearReport>,
     pub digits_sent: String,
+    /// Samples that came when the buffer was full.
+    pub discarded_samples: u64,
     /// Messages that a carrier could not have understood, each with the reason.
     pub unreadable: Vec<String>,
     #[serde(skip)]
@@ -248,6 +264,7 @@ impl StreamReport {
             marks: Vec::new(),
             clears: Vec::new(),
             digits_sent: String::new(),
+            discarded_samples: 0,
             unreadable: Vec::new(),
             playout: Playout::new(rate_hz),
         }
@@ -346,6 +363,59 @@ impl StreamReport {
     }
 }
 
+/// A stay in a conference or bridge.
+#[derive(Clone, Serialize)]
+pub struct RoomReport {
+    pub name: String,
+    /// Zero of the timelines in samples.
+    pub joined_at: Duration,
+    pub left_at: Option<Duration>,
+    /// The calls of other people that were there at the same time, in the order in which they were met.
+    pub met: Vec<String>,
+    pub rate_hz: u32,
+    /// What the person said, silence included, from sample 0 on.
+    #[serde(skip)]
+    pub said: Vec<i16>,
+    #[serde(skip)]
+    pub playout: Playout,
+}
+
+impl fmt::Debug for RoomReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomReport")
+            .field("name", &self.name)
+            .field("met", &self.met)
+            .field("said", &self.said.len())
+            .field("left_at", &self.left_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RoomReport {
+    pub(crate) fn new(name: &str, rate_hz: u32, joined_at: Duration) -> Self {
+        Self {
+            name: name.to_owned(),
+            joined_at,
+            left_at: None,
+            met: Vec::new(),
+            rate_hz,
+            said: Vec::new(),
+            playout: Playout::new(rate_hz),
+        }
+    }
+
+    pub(crate) fn sample_at(&self, at: Duration) -> u64 {
+        crate::speech::samples_in(at.saturating_sub(self.joined_at), self.rate_hz) as u64
+    }
+
+    /// What the person heard of the others, silence between them included.
+    #[must_use]
+    pub fn heard(&self) -> Vec<i16> {
+        self.playout
+            .rendered(self.left_at.map_or(u64::MAX, |at| self.sample_at(at)))
+    }
+}
+
 /// Value at quantile `q` of sorted values; 0 for none.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
@@ -368,6 +438,10 @@ pub struct CallReport {
     pub events: Vec<TimedEvent>,
     pub webhooks: Vec<WebhookAttempt>,
     pub streams: Vec<StreamReport>,
+    /// Conferences and bridges that the call was in.
+    pub rooms: Vec<RoomReport>,
+    /// Keys that the gateway had the person hear.
+    pub digits_heard: String,
     /// Nothing more will happen: the call has ended and all its webhooks are delivered or given up.
     pub finished: bool,
 }
@@ -377,6 +451,12 @@ impl CallReport {
     #[must_use]
     pub fn stream(&self) -> Option<&StreamReport> {
         self.streams.last()
+    }
+
+    /// Whether the person was connected with the person on the call of this id.
+    #[must_use]
+    pub fn met(&self, call_id: &str) -> bool {
+        self.rooms.iter().any(|room| room.met.iter().any(|met| met == call_id))
     }
 
     /// Remarks of the carrier; empty when all went well.

@@ -15,6 +15,8 @@ pub struct CallerScript {
     steps: Vec<Step>,
     /// How long to stay on the line when the media stream has ended but the call has not.
     patience: Option<Duration>,
+    /// When to hang up after the answer, whatever the steps.
+    leaves_after: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,6 +26,7 @@ enum Step {
     Press(char),
     WaitHeard { heard: Duration, at_most: Duration },
     WaitQuiet { quiet: Duration, at_most: Duration },
+    WaitPerson { at_most: Duration },
     HangUp,
     Stay,
 }
@@ -69,6 +72,13 @@ impl CallerScript {
         self
     }
 
+    /// Waits until another person is there: the way to speak with whom the agent connects.
+    #[must_use]
+    pub fn wait_person(mut self, at_most: Duration) -> Self {
+        self.steps.push(Step::WaitPerson { at_most });
+        self
+    }
+
     #[must_use]
     pub fn hang_up(mut self) -> Self {
         self.steps.push(Step::HangUp);
@@ -89,6 +99,13 @@ impl CallerScript {
         self
     }
 
+    /// Hangs up so long after the answer, whatever the steps and whatever happens on the line.
+    #[must_use]
+    pub fn leave_after(mut self, duration: Duration) -> Self {
+        self.leaves_after = Some(duration);
+        self
+    }
+
     /// Has all speech ready at this rate, so that the line does not wait for it.
     pub(crate) fn prepare(&self, rate_hz: u32) {
         for step in &self.steps {
@@ -100,6 +117,10 @@ impl CallerScript {
 
     pub(crate) fn patience_or_default(&self) -> Duration {
         self.patience.unwrap_or(Duration::from_secs(5))
+    }
+
+    pub(crate) fn leaves_after(&self) -> Option<Duration> {
+        self.leaves_after
     }
 }
 
@@ -113,7 +134,15 @@ pub(crate) enum Behaviour {
     HangUp,
 }
 
-/// Runs a script frame by frame; pure, time is in samples since the stream began.
+/// What the person can tell of the line.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub(crate) playout: &'a Playout,
+    /// Another person is there.
+    pub(crate) company: bool,
+}
+
+/// Runs a script frame by frame; pure, time is in samples since the stream began, or the stay in a conference.
 #[derive(Debug)]
 pub(crate) struct Runner {
     steps: std::vec::IntoIter<Step>,
@@ -151,8 +180,20 @@ impl Runner {
         }
     }
 
+    /// The person is somewhere else, where time begins anew.
+    pub(crate) fn move_on(&mut self) {
+        self.since = 0;
+        self.heard_before = 0;
+    }
+
+    /// Time passes in which the script rests.
+    pub(crate) fn rest(&mut self, samples: u64) {
+        self.since += samples;
+    }
+
     /// What happens in the frame that ends at `now`. Called again in the same frame until there is sound or an end.
-    pub(crate) fn poll(&mut self, now: u64, line: &Playout) -> Behaviour {
+    pub(crate) fn poll(&mut self, now: u64, line: Line<'_>) -> Behaviour {
+        let Line { playout: line, company } = line;
         loop {
             let Some(step) = self.current.take() else {
                 return Behaviour::HangUp;
@@ -194,8 +235,17 @@ impl Runner {
                     self.advance(now, heard);
                     return Behaviour::GaveUp("waited for the other side to finish");
                 }
+                Step::WaitPerson { .. } if company => self.advance(now, heard),
+                Step::WaitPerson { at_most } if elapsed >= samples(at_most) => {
+                    self.advance(now, heard);
+                    return Behaviour::GaveUp("waited for another person");
+                }
                 Step::HangUp => return Behaviour::HangUp,
-                waiting @ (Step::Silence(_) | Step::WaitHeard { .. } | Step::WaitQuiet { .. } | Step::Stay) => {
+                waiting @ (Step::Silence(_)
+                | Step::WaitHeard { .. }
+                | Step::WaitQuiet { .. }
+                | Step::WaitPerson { .. }
+                | Step::Stay) => {
                     self.current = Some(waiting);
                     return Behaviour::Sound(vec![0; self.frame_samples]);
                 }
@@ -220,6 +270,10 @@ mod tests {
         let mut seen = Vec::new();
         for frame in 0..frames {
             loop {
+                let line = Line {
+                    playout: line,
+                    company: false,
+                };
                 let next = runner.poll(frame * 160, line);
                 let done = matches!(next, Behaviour::Sound(_) | Behaviour::HangUp);
                 seen.push(next);

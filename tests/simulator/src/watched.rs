@@ -18,6 +18,12 @@ pub(crate) struct Watched<T> {
     changes: watch::Sender<u64>,
 }
 
+impl<T: Default> Default for Watched<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> Watched<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {

@@ -31,6 +31,21 @@ pub struct RetryPolicy {
     pub attempt_timeout: Duration,
 }
 
+impl RetryPolicy {
+    /// One attempt of at most 15 seconds.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            retries_max: 0,
+            connection_failed: false,
+            read_timed_out: false,
+            status_4xx: false,
+            status_5xx: false,
+            attempt_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
 /// What a gateway answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookResponse {

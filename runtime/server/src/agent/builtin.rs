@@ -358,7 +358,7 @@ mod tests {
     use serde_json::json;
     use tokio::sync::mpsc;
 
-    use super::super::dial::DialError;
+    use super::super::DialError;
     use super::super::{AgentLink, Dial, connect};
     use super::*;
 

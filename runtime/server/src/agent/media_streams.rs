@@ -253,6 +253,8 @@ impl Shape for MediaStreams {
             AgentCommand::MarkPlayed { name, .. } => self.mark(name, out),
             // What tells an agent of this shape that its `clear` was obeyed.
             AgentCommand::Cleared { marks, .. } => marks.iter().for_each(|name| self.mark(name, out)),
+            // This protocol has no word for it; the API does.
+            AgentCommand::Transfer(_) => {}
             AgentCommand::Stop { .. } => {
                 let sequence_number = self.next_sequence_number();
                 let stop = Stop {

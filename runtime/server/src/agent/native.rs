@@ -10,11 +10,12 @@ use bytes::{BufMut as _, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strowger_audio::{Decoder, DtmfDigit, Encoding, WireFormat};
+use strowger_call::TransferProgress;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::media_streams::MARK_CHARS_MAX;
 use super::socket::{Ignored, Incoming, Shape};
-use super::{AgentCall, AgentCommand, AgentEvent, AgentSpec, SUBPROTOCOL};
+use super::{AgentCall, AgentCommand, AgentEvent, AgentSpec, SUBPROTOCOL, TransferRequest};
 
 /// More keys in one go are no menu choice, card number or extension.
 const DTMF_DIGITS_MAX: usize = 32;
@@ -63,6 +64,10 @@ enum ToAgent<'a> {
         heard_ms: u64,
         marks: &'a [String],
     },
+    Transfer {
+        #[serde(flatten)]
+        progress: &'a TransferProgress,
+    },
     Stop {
         reason: &'a str,
     },
@@ -91,6 +96,16 @@ struct FromAgent<'a> {
     reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     digits: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    destination: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    caller_id: Option<Text<'a>>,
+    #[serde(default)]
+    ring_timeout_s: Option<u64>,
+    #[serde(borrow, default)]
+    announcement: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    hold: Option<Text<'a>>,
 }
 
 /// Borrows inside an `Option`, which a bare `Cow` does not.
@@ -129,13 +144,22 @@ impl Native {
         }
     }
 
-    fn control(&mut self, message: &str, events: &mut VecDeque<AgentEvent>) -> Result<(), (Ignored, &'static str)> {
-        let malformed = |what| (Ignored::Malformed, what);
+    fn control(
+        &mut self,
+        message: &str,
+        events: &mut VecDeque<AgentEvent>,
+    ) -> Result<(), (Ignored, Cow<'static, str>)> {
+        let malformed = |what: &'static str| (Ignored::Malformed, Cow::Borrowed(what));
         let FromAgent {
             kind,
             name,
             reason,
             digits,
+            destination,
+            caller_id,
+            ring_timeout_s,
+            announcement,
+            hold,
         } = serde_json::from_str(message).map_err(|_| {
             malformed("a text message must be a JSON object with a string `type`, and its members of the right types")
         })?;
@@ -170,7 +194,22 @@ impl Native {
                     }
                 }
             }
-            _ => return Err((Ignored::Unknown, "there is no message of this `type`")),
+            "transfer" => {
+                let text = |member: &Option<Text<'_>>| member.as_ref().map(|Text(text)| text.clone().into_owned());
+                let request = TransferRequest::read(
+                    text(&destination).as_deref(),
+                    text(&caller_id).as_deref(),
+                    ring_timeout_s,
+                    text(&announcement).as_deref(),
+                    text(&hold).as_deref(),
+                );
+                match request {
+                    Ok(request) => AgentEvent::Transfer(request),
+                    Err(problem) => return Err((Ignored::Malformed, Cow::Owned(problem.to_string()))),
+                }
+            }
+            "cancel_transfer" => AgentEvent::CancelTransfer,
+            _ => return Err((Ignored::Unknown, Cow::Borrowed("there is no message of this `type`"))),
         });
         Ok(())
     }
@@ -204,6 +243,7 @@ impl Shape for Native {
                 heard_ms: *heard_ms,
                 marks,
             },
+            AgentCommand::Transfer(progress) => ToAgent::Transfer { progress },
             AgentCommand::Stop { reason } => ToAgent::Stop { reason },
         };
         out.extend(text(&message));
@@ -232,7 +272,10 @@ impl Shape for Native {
                     } else {
                         "malformed"
                     };
-                    replies.extend(text(&ToAgent::Error { code, message }));
+                    replies.extend(text(&ToAgent::Error {
+                        code,
+                        message: &message,
+                    }));
                 }
                 ignored
             }),
@@ -247,11 +290,14 @@ fn text(message: &ToAgent<'_>) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use boon::{Compiler, SchemaIndex, Schemas};
     use serde_json::json;
     use strowger_audio::SampleRate;
+    use strowger_call::{Address, TransferFailure};
 
-    use super::super::Protocol;
+    use super::super::{Hold, Protocol};
     use super::*;
 
     /// The published schema, and the two sets of messages in it.
@@ -330,6 +376,8 @@ mod tests {
                     heard_ms: 5,
                     marks: vec!["a".to_owned(), "a".to_owned()],
                 },
+                AgentCommand::Transfer(TransferProgress::Dialing),
+                AgentCommand::Transfer(TransferProgress::Failed(TransferFailure::NoAnswer)),
                 AgentCommand::Stop {
                     reason: "caller_hung_up".to_owned(),
                 },
@@ -339,7 +387,7 @@ mod tests {
             for broken in ["{", r#"{"type":"dance"}"#, r#"{"type":"mark"}"#] {
                 out.extend(decoded(&mut native, broken).2);
             }
-            assert_eq!(out.len(), 9);
+            assert_eq!(out.len(), 11);
             for message in &out {
                 let message = serde_json::from_str(message.to_text().unwrap()).unwrap();
                 if let Err(error) = published.schemas.validate(&message, published.to_agent) {
@@ -398,6 +446,30 @@ mod tests {
                 json!({"type": "send_dtmf", "digits": "12aD*#"}),
                 AgentEvent::SendDtmf("12AD*#".to_owned()),
             ),
+            (
+                json!({"type": "transfer", "destination": "+1 (415) 555-0100"}),
+                AgentEvent::Transfer(TransferRequest {
+                    destination: Address::parse("+14155550100", None).unwrap(),
+                    caller_id: None,
+                    ring_timeout: Duration::from_secs(30),
+                    announcement: None,
+                    hold: Hold::Ringback,
+                }),
+            ),
+            (
+                json!({
+                    "type": "transfer", "destination": "8000", "caller_id": "+14155550101", "ring_timeout_s": 5,
+                    "announcement": "A caller for you.", "hold": "agent",
+                }),
+                AgentEvent::Transfer(TransferRequest {
+                    destination: Address::parse("8000", None).unwrap(),
+                    caller_id: Some(Address::parse("+14155550101", None).unwrap()),
+                    ring_timeout: Duration::from_secs(5),
+                    announcement: Some("A caller for you.".to_owned()),
+                    hold: Hold::Agent,
+                }),
+            ),
+            (json!({"type": "cancel_transfer"}), AgentEvent::CancelTransfer),
             // Members of later versions do no harm.
             (json!({"type": "clear", "later": [1]}), AgentEvent::Clear),
         ];
@@ -422,6 +494,21 @@ mod tests {
             (json!({"type": "send_dtmf"}), Ignored::Malformed),
             (json!({"type": "send_dtmf", "digits": ""}), Ignored::Malformed),
             (json!({"type": "send_dtmf", "digits": "12w3"}), Ignored::Malformed),
+            (json!({"type": "transfer"}), Ignored::Malformed),
+            (json!({"type": "transfer", "destination": ""}), Ignored::Malformed),
+            (json!({"type": "transfer", "destination": 8000}), Ignored::Malformed),
+            (
+                json!({"type": "transfer", "destination": "8000", "ring_timeout_s": 4}),
+                Ignored::Malformed,
+            ),
+            (
+                json!({"type": "transfer", "destination": "8000", "hold": "music"}),
+                Ignored::Malformed,
+            ),
+            (
+                json!({"type": "transfer", "destination": "8000", "announcement": long(501)}),
+                Ignored::Malformed,
+            ),
             (
                 json!({"type": "send_dtmf", "digits": "1".repeat(33)}),
                 Ignored::Malformed,

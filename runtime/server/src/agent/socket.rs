@@ -7,7 +7,6 @@
 //! agent does not take messages, commands are left in their channel. Both come to rest without a buffer that grows.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -16,20 +15,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, USER_AGENT};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use url::Url;
 
 use super::{AgentCommand, AgentEvent, AgentLimits, AgentSpec, Dial, DialError, Mailbox};
+use crate::egress::WebSocket;
+use crate::egress::websocket::{self, Upgrade, UpgradeError};
 
 /// A protocol as two functions, with what they have to remember.
 pub(super) trait Shape: Send + 'static {
@@ -100,9 +96,6 @@ const UNFLUSHED_BYTES_MAX: usize = 64 * 1024;
 
 /// Checks for a stall per `stall_timeout`.
 const CHECKS_PER_STALL: u32 = 4;
-
-/// Headers that the handshake sets itself.
-const HANDSHAKE_HEADERS: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];
 
 /// Runs the agent's leg from the first packet to the last.
 pub(super) async fn run<S: Shape, D: Dial>(
@@ -442,11 +435,9 @@ impl<S: Shape> Leg<'_, S> {
     }
 }
 
-type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// A WebSocket that can be read and written at once by one task.
 struct Socket {
-    stream: Stream,
+    stream: WebSocket,
     /// Messages that were written but perhaps not sent, in bytes; at least 1 for each.
     unflushed_bytes: usize,
     /// Since when the kernel takes no more.
@@ -588,105 +579,39 @@ impl fmt::Display for Ignored {
     }
 }
 
-async fn open<S: Shape, D: Dial>(spec: &AgentSpec, limits: &AgentLimits, dial: &D) -> Result<Stream, ConnectError> {
-    let url = target(spec)?;
-    let request = request::<S>(spec, &url)?;
-    let connector = if url.scheme() == "wss" {
-        Connector::Rustls(dial.tls())
-    } else {
-        Connector::Plain
-    };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(Some(limits.message_bytes_max))
-        .max_frame_size(Some(limits.message_bytes_max));
-    let opening = async {
-        let stream = dial.dial(&url).await?;
-        let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(connector))
-            .await
-            .map_err(|error| refusal::<S>(&error))?;
-        Ok(socket)
+async fn open<S: Shape, D: Dial>(spec: &AgentSpec, limits: &AgentLimits, dial: &D) -> Result<WebSocket, ConnectError> {
+    let no_url = || ConnectError::Misconfigured("it has no URL".to_owned());
+    let upgrade = Upgrade {
+        url: spec.url.as_ref().ok_or_else(no_url)?,
+        headers: &spec.headers,
+        subprotocol: S::SUBPROTOCOL,
+        config: WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+            .max_message_size(Some(limits.message_bytes_max))
+            .max_frame_size(Some(limits.message_bytes_max)),
     };
     let limit = limits.connect_timeout;
-    timeout(limit, opening)
-        .await
-        .unwrap_or(Err(ConnectError::TimedOut(limit.as_millis())))
+    match timeout(limit, websocket::open(dial, &upgrade)).await {
+        Ok(opened) => opened.map_err(refusal::<S>),
+        Err(_) => Err(ConnectError::TimedOut(limit.as_millis())),
+    }
 }
 
-fn misconfigured(what: &str) -> ConnectError {
-    ConnectError::Misconfigured(what.to_owned())
-}
-
-fn target(spec: &AgentSpec) -> Result<Url, ConnectError> {
-    let mut url = spec.url.clone().ok_or_else(|| misconfigured("it has no URL"))?;
-    if !matches!(url.scheme(), "ws" | "wss") {
-        return Err(misconfigured("its URL must begin with ws:// or wss://"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(misconfigured("its URL contains a user name or password; use a header"));
-    }
-    url.set_fragment(None);
-    // Certificates and servers have names without the dot that ends an absolute one.
-    if let Some(name) = url.domain().and_then(|name| name.strip_suffix('.')).map(str::to_owned) {
-        url.set_host(Some(&name))
-            .map_err(|_| misconfigured("its URL has no usable host"))?;
-    }
-    Ok(url)
-}
-
-fn request<S: Shape>(spec: &AgentSpec, url: &Url) -> Result<Request, ConnectError> {
-    let mut request = url
-        .as_str()
-        .into_client_request()
-        .map_err(|_| misconfigured("its URL is not one that HTTP can carry"))?;
-    let headers = request.headers_mut();
-    headers.insert(
-        USER_AGENT,
-        HeaderValue::from_static(concat!("strowger/", env!("CARGO_PKG_VERSION"))),
-    );
-    if let Some(subprotocol) = S::SUBPROTOCOL {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
-    }
-    for (name, value) in &spec.headers {
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| misconfigured("the name of one of its headers is not a token"))?;
-        let name = header.as_str();
-        if HANDSHAKE_HEADERS.contains(&name) || name.starts_with("sec-websocket-") {
-            return Err(ConnectError::Misconfigured(format!(
-                "the header `{name}` is set by the gateway; leave it out"
-            )));
-        }
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| {
-            ConnectError::Misconfigured(format!("the value of the header `{name}` contains a control character"))
-        })?;
-        value.set_sensitive(true);
-        headers.append(header, value);
-    }
-    Ok(request)
-}
-
-fn refusal<S: Shape>(error: &tungstenite::Error) -> ConnectError {
+fn refusal<S: Shape>(error: UpgradeError) -> ConnectError {
     match error {
-        tungstenite::Error::Http(response) => ConnectError::Status(response.status().as_u16()),
-        tungstenite::Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => match S::SUBPROTOCOL {
+        UpgradeError::Invalid(what) => ConnectError::Misconfigured(what),
+        UpgradeError::Dial(error) => ConnectError::Dial(error),
+        UpgradeError::Tls(error) => ConnectError::Tls(error),
+        UpgradeError::Status(status) => ConnectError::Status(status),
+        UpgradeError::Subprotocol => match S::SUBPROTOCOL {
             Some(subprotocol) => ConnectError::Subprotocol(subprotocol),
             None => ConnectError::NotWebSocket,
         },
-        tungstenite::Error::Protocol(ProtocolError::HandshakeIncomplete) => {
-            ConnectError::Interrupted(io::ErrorKind::UnexpectedEof)
-        }
-        tungstenite::Error::Io(error) => match error.get_ref().and_then(tls_error) {
-            Some(error) => ConnectError::Tls(error.clone()),
-            None => ConnectError::Interrupted(error.kind()),
-        },
-        _ => ConnectError::NotWebSocket,
+        UpgradeError::NotWebSocket => ConnectError::NotWebSocket,
+        UpgradeError::Interrupted(reason) => ConnectError::Interrupted(reason),
     }
-}
-
-fn tls_error<'a>(error: &'a (dyn Error + Send + Sync + 'static)) -> Option<&'a rustls::Error> {
-    error.downcast_ref()
 }
 
 /// What a stranger wrote, for a record that people read.

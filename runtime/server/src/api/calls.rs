@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::authentication::Caller;
 use super::form::Form;
-use super::{ApiError, OperationError, Operations, timestamp};
+use super::{ApiError, OperationError, Operations, timestamp, transfers};
 use crate::store::{AgentId, CallFilter, CallRecord, CallState, EventRecord, OrganizationId, PAGE_ROWS_MAX};
 
 const PAGE_ROWS_DEFAULT: u64 = 50;
@@ -56,7 +56,11 @@ pub(super) async fn read<O: Operations>(
     Caller(organization): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(shown(&find(operations.as_ref(), &organization, &id).await?)))
+    let call = find(operations.as_ref(), &organization, &id).await?;
+    let records = operations.store().transfers(&call.id).await?;
+    let mut shown = shown(&call);
+    shown["transfers"] = records.iter().map(transfers::shown).collect();
+    Ok(Json(shown))
 }
 
 pub(super) async fn events<O: Operations>(
@@ -147,7 +151,11 @@ pub(super) async fn timeline<O: Operations>(
     Ok((headers, svg).into_response())
 }
 
-async fn find<O: Operations>(operations: &O, organization: &OrganizationId, id: &str) -> Result<CallRecord, ApiError> {
+pub(super) async fn find<O: Operations>(
+    operations: &O,
+    organization: &OrganizationId,
+    id: &str,
+) -> Result<CallRecord, ApiError> {
     let id = CallId::parse(id).map_err(|_| ApiError::NotFound("call"))?;
     Ok(operations.store().find_call(organization, &id).await?)
 }

@@ -6,14 +6,17 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use strowger_host::{Credentials, FieldProblem, ProviderSpec};
+use strowger_host::operation::Occasion;
+use strowger_host::spec::Connectivity;
+use strowger_host::{Ability, Credentials};
 
 use super::authentication::Caller;
 use super::form::Form;
-use super::{ApiError, Operations, ProviderView, mask, timestamp};
+use super::readiness::Readiness;
+use super::saving::{self, Prepared};
+use super::{ApiError, OperationError, Operations, ProviderView, mask, timestamp, trunks, unbroken};
 use crate::store::{
-    AccountId, Configuration, ConfigurationChange, ConfigurationId, NewConfiguration, NumberCounts, OrganizationId,
-    SecretJson,
+    Configuration, ConfigurationChange, ConfigurationFacts, ConfigurationId, NewConfiguration, OrganizationId,
 };
 
 const NAME_CHARS_MAX: usize = 64;
@@ -25,12 +28,18 @@ pub(super) async fn list<O: Operations>(
 ) -> Result<Json<Value>, ApiError> {
     let mut shown = Vec::new();
     for configuration in operations.store().configurations(&organization).await? {
-        let counts = operations
+        let facts = operations
             .store()
-            .number_counts(&organization, &configuration.id)
+            .configuration_facts(&organization, &configuration.id)
             .await?;
         let provider = operations.provider(&configuration.provider);
-        shown.push(Value::Object(summary(&configuration, provider.as_ref(), counts)));
+        let readiness = Readiness::of(operations.as_ref(), &configuration, provider.as_ref(), facts).await;
+        shown.push(Value::Object(summary(
+            &configuration,
+            provider.as_ref(),
+            facts,
+            &readiness,
+        )));
     }
     Ok(Json(json!({ "configurations": shown })))
 }
@@ -48,25 +57,37 @@ pub(super) async fn create<O: Operations>(
     let provider = provider_of(operations.as_ref(), &mut form, &config);
     // What is wrong with the credentials is told together with what is wrong beside them.
     let checked = match &provider {
-        Some(provider) => check(&provider.spec, config, None, &mut form),
+        Some(provider) => saving::check(&provider.spec, config, None, &mut form),
         None => None,
     };
     form.finish()?;
     let (Some(provider), Some(credentials)) = (provider, checked) else {
         return Err(ApiError::Fields(Vec::new()));
     };
-    operations.check_credentials(&provider.spec.name, &credentials).await?;
-    let new = NewConfiguration {
-        id: ConfigurationId::generate(),
-        organization: organization.clone(),
-        name,
-        account_id: account_id(&provider.spec, &credentials),
-        provider: provider.spec.name.clone(),
-        credentials: SecretJson::new(credentials.expose()),
-        is_default_outbound,
-    };
-    let configuration = operations.store().create_configuration(new, operations.now()).await?;
-    Ok((StatusCode::CREATED, detail(operations.as_ref(), &configuration).await?))
+    unbroken(async move {
+        let operations = operations.as_ref();
+        // The carrier is asked last: what can be refused here leaves nothing behind there.
+        operations.check_credentials(&provider.spec.name, &credentials).await?;
+        operations.store().require_free_name(&organization, &name, None).await?;
+        let id = ConfigurationId::generate();
+        let Prepared {
+            credentials,
+            account_id,
+        } = saving::prepare(operations, &provider, &id, credentials, Occasion::Create).await?;
+        let new = NewConfiguration {
+            id,
+            organization,
+            name,
+            provider: provider.spec.name,
+            credentials,
+            account_id,
+            is_default_outbound,
+        };
+        let configuration = operations.store().create_configuration(new, operations.now()).await?;
+        operations.configurations_changed();
+        Ok((StatusCode::CREATED, detail(operations, &configuration).await?))
+    })
+    .await
 }
 
 pub(super) async fn read<O: Operations>(
@@ -90,8 +111,7 @@ pub(super) async fn update<O: Operations>(
     let stored = find(operations.as_ref(), &organization, &id).await?;
     let name = form.text("name", NAME_CHARS_MAX);
     let config = form.object("config");
-    let mut credentials = None;
-    let mut spec = None;
+    let mut entered = None;
     if let Some(config) = config {
         if config
             .get("provider")
@@ -102,24 +122,31 @@ pub(super) async fn update<O: Operations>(
         }
         let provider = operations
             .provider(&stored.provider)
-            .ok_or(super::OperationError::ProviderMissing)?;
-        credentials = check(&provider.spec, config, Some(stored.credentials.expose()), &mut form);
-        spec = Some(provider.spec);
+            .ok_or(OperationError::ProviderMissing)?;
+        entered = saving::check(&provider.spec, config, Some(stored.credentials.expose()), &mut form)
+            .map(|credentials| (provider, credentials));
     }
     form.finish()?;
-    let mut change = ConfigurationChange {
-        name,
-        credentials: None,
-    };
-    if let (Some(spec), Some(credentials)) = (spec, credentials) {
-        operations.check_credentials(&spec.name, &credentials).await?;
-        change.credentials = Some((SecretJson::new(credentials.expose()), account_id(&spec, &credentials)));
-    }
-    let changed = operations
-        .store()
-        .update_configuration(&organization, &stored.id, change, operations.now())
-        .await?;
-    detail(operations.as_ref(), &changed).await
+    unbroken(async move {
+        let operations = operations.as_ref();
+        let mut change = ConfigurationChange {
+            name,
+            credentials: None,
+        };
+        if let Some((provider, credentials)) = entered {
+            operations.check_credentials(&provider.spec.name, &credentials).await?;
+            require_free(operations, &stored, change.name.as_deref(), &provider, &credentials).await?;
+            let prepared = saving::prepare(operations, &provider, &stored.id, credentials, Occasion::Update).await?;
+            change.credentials = Some((prepared.credentials, prepared.account_id));
+        }
+        let changed = operations
+            .store()
+            .update_configuration(&organization, &stored.id, change, operations.now())
+            .await?;
+        operations.configurations_changed();
+        detail(operations, &changed).await
+    })
+    .await
 }
 
 pub(super) async fn delete<O: Operations>(
@@ -131,6 +158,7 @@ pub(super) async fn delete<O: Operations>(
         .store()
         .delete_configuration(&organization, &parse_id(&id)?)
         .await?;
+    operations.configurations_changed();
     Ok(Json(json!({ "message": "the telephony configuration was deleted" })))
 }
 
@@ -143,6 +171,7 @@ pub(super) async fn set_default<O: Operations>(
         .store()
         .set_default_outbound(&organization, &parse_id(&id)?, operations.now())
         .await?;
+    operations.configurations_changed();
     detail(operations.as_ref(), &changed).await
 }
 
@@ -155,7 +184,29 @@ pub(super) async fn reactivate<O: Operations>(
         .store()
         .reactivate_configuration(&organization, &parse_id(&id)?, operations.now())
         .await?;
+    operations.configurations_changed();
     detail(operations.as_ref(), &changed).await
+}
+
+/// Whether the store would have the change, before a carrier is asked to do something for it.
+async fn require_free<O: Operations>(
+    operations: &O,
+    stored: &Configuration,
+    name: Option<&str>,
+    provider: &ProviderView,
+    credentials: &Credentials,
+) -> Result<(), ApiError> {
+    let store = operations.store();
+    if let Some(name) = name {
+        store
+            .require_free_name(&stored.organization, name, Some(&stored.id))
+            .await?;
+    }
+    let account_id = saving::account_id(&provider.spec, credentials);
+    if account_id != stored.account_id {
+        store.require_free_account(stored, account_id.as_ref()).await?;
+    }
+    Ok(())
 }
 
 /// What no identifier can name does not exist.
@@ -195,77 +246,12 @@ fn provider_of<O: Operations>(operations: &O, form: &mut Form, config: &Map<Stri
     provider
 }
 
-/// Checks credentials against the provider's fields. Problems go to the form.
-fn check(
-    spec: &ProviderSpec,
-    mut entered: Map<String, Value>,
-    stored: Option<&Value>,
-    form: &mut Form,
-) -> Option<Credentials> {
-    entered.remove("provider");
-    // Numbers have a resource of their own; clients of old send them here.
-    if spec.field("from_numbers").is_none() {
-        entered.remove("from_numbers");
-    }
-    match mask::restored(spec, entered, stored).and_then(|meant| Credentials::check(spec, &meant)) {
-        Ok(credentials) => Some(credentials),
-        Err(problems) => {
-            for FieldProblem { field, problem } in problems {
-                form.problem(&format!("config.{field}"), problem);
-            }
-            None
-        }
-    }
-}
-
-fn account_id(spec: &ProviderSpec, credentials: &Credentials) -> Option<AccountId> {
-    credentials
-        .plain_text(spec.account_id_field.as_deref()?)
-        .map(AccountId::new)
-}
-
-/// What keeps a configuration from placing calls.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Checklist {
-    /// For the user; none when nothing does.
-    pub(super) blocked: Option<String>,
-    shown: Value,
-}
-
-impl Checklist {
-    pub(super) fn of(provider: &ProviderView, counts: NumberCounts) -> Self {
-        let spec = &provider.spec;
-        let mut steps = Vec::new();
-        let mut blocked = None;
-        if spec.requires_caller_id {
-            let complete = counts.active > 0;
-            let description =
-                "Add a phone number of this account and keep it active: outbound calls show it as their caller id.";
-            steps.push(json!({
-                "key": "caller_id",
-                "title": "Add a phone number",
-                "description": description,
-                "complete": complete,
-                "blocks_outbound": true,
-            }));
-            blocked = (!complete).then(|| description.to_owned());
-        }
-        let shown = json!({
-            "ready_for_outbound": blocked.is_none(),
-            "outbound_blocked_reason": blocked,
-            "steps": steps,
-            "docs_url": spec.docs_url,
-        });
-        Self { blocked, shown }
-    }
-}
-
-fn summary(configuration: &Configuration, provider: Option<&ProviderView>, counts: NumberCounts) -> Map<String, Value> {
-    let checklist = provider.map(|provider| Checklist::of(provider, counts));
-    let blocked = match &checklist {
-        Some(checklist) => checklist.blocked.clone(),
-        None => Some("The provider is unavailable: its component is not loaded.".to_owned()),
-    };
+fn summary(
+    configuration: &Configuration,
+    provider: Option<&ProviderView>,
+    facts: ConfigurationFacts,
+    readiness: &Readiness,
+) -> Map<String, Value> {
     let inactive = configuration.inactive.as_ref();
     let mut shown = Map::new();
     for (name, value) in [
@@ -283,9 +269,9 @@ fn summary(configuration: &Configuration, provider: Option<&ProviderView>, count
             timestamp::optional(inactive.map(|inactive| inactive.since)),
         ),
         ("inactive_reason", json!(inactive.map(|inactive| &inactive.reason))),
-        ("phone_number_count", json!(counts.active)),
-        ("is_ready_for_outbound", json!(blocked.is_none())),
-        ("outbound_blocked_reason", json!(blocked)),
+        ("phone_number_count", json!(facts.active_numbers)),
+        ("is_ready_for_outbound", json!(readiness.blocked.is_none())),
+        ("outbound_blocked_reason", json!(readiness.blocked)),
         ("created_at", json!(timestamp::rfc3339(configuration.created_at))),
         ("updated_at", json!(timestamp::rfc3339(configuration.updated_at))),
     ] {
@@ -295,71 +281,49 @@ fn summary(configuration: &Configuration, provider: Option<&ProviderView>, count
 }
 
 async fn detail<O: Operations>(operations: &O, configuration: &Configuration) -> Result<Json<Value>, ApiError> {
-    let counts = operations
-        .store()
-        .number_counts(&configuration.organization, &configuration.id)
+    let store = operations.store();
+    let facts = store
+        .configuration_facts(&configuration.organization, &configuration.id)
         .await?;
     let provider = operations.provider(&configuration.provider);
-    let mut shown = summary(configuration, provider.as_ref(), counts);
     let spec = provider.as_ref().map(|provider| &provider.spec);
-    shown.insert(
-        "credentials".to_owned(),
-        Value::Object(mask::masked(spec, configuration.credentials.expose())),
-    );
-    let checklist = provider
-        .as_ref()
-        .map_or(Value::Null, |provider| Checklist::of(provider, counts).shown);
-    shown.insert("setup_checklist".to_owned(), checklist);
-    // Trunks come with providers that connect over SIP.
-    shown.insert("sip_connectivity".to_owned(), Value::Null);
-    shown.insert("supports_trunks".to_owned(), json!(false));
-    shown.insert("trunks".to_owned(), json!([]));
+    let can = |ability| provider.as_ref().is_some_and(|provider| provider.can(ability));
+    let readiness = Readiness::of(operations, configuration, provider.as_ref(), facts).await;
+    let connectivity = if can(Ability::Setup) {
+        connectivity_details(operations, configuration).await
+    } else {
+        json!([])
+    };
+    let trunks = store.trunks(&configuration.organization, &configuration.id).await?;
+
+    let mut shown = summary(configuration, provider.as_ref(), facts, &readiness);
+    let over_sip = spec.is_some_and(|spec| spec.connectivity == Connectivity::Sip);
+    for (name, value) in [
+        (
+            "credentials",
+            Value::Object(mask::masked(spec, configuration.credentials.expose())),
+        ),
+        ("setup_checklist", readiness.checklist),
+        (
+            "sip_connectivity",
+            if over_sip { connectivity.clone() } else { Value::Null },
+        ),
+        ("connectivity_details", connectivity),
+        ("supports_trunks", json!(can(Ability::Trunks))),
+        ("trunks", trunks.iter().map(trunks::shown).collect()),
+    ] {
+        shown.insert(name.to_owned(), value);
+    }
     Ok(Json(Value::Object(shown)))
 }
 
-/// The configuration that an outbound call without one goes over: of the active ones, in the order of the store, the first
-/// that is ready. When none is, the reason of the first.
-pub(super) async fn outbound<O: Operations>(
-    operations: &O,
-    organization: &OrganizationId,
-    explicit: Option<&ConfigurationId>,
-) -> Result<(Configuration, ProviderView), ApiError> {
-    let candidates = match explicit {
-        // What a client names is what it gets, or nothing.
-        Some(id) => {
-            let configuration = operations.store().find_configuration(organization, id).await?;
-            if let Some(inactive) = &configuration.inactive {
-                let message = format!(
-                    "the telephony configuration is inactive ({}); reactivate it first",
-                    inactive.reason
-                );
-                return Err(ApiError::Refused("configuration_inactive", message));
-            }
-            vec![configuration]
+/// Null when the component cannot tell, which must not hide the configuration from its owner.
+async fn connectivity_details<O: Operations>(operations: &O, configuration: &Configuration) -> Value {
+    match operations.connectivity_details(configuration).await {
+        Ok(groups) => json!(groups),
+        Err(error) => {
+            tracing::error!(%error, configuration = %configuration.id, "what to enter elsewhere could not be told");
+            Value::Null
         }
-        None => {
-            let mut all = operations.store().configurations(organization).await?;
-            all.retain(|configuration| configuration.inactive.is_none());
-            all
-        }
-    };
-    let mut first = None;
-    for configuration in candidates {
-        let blocked = match operations.provider(&configuration.provider) {
-            None => ApiError::Operation(super::OperationError::ProviderMissing),
-            Some(provider) => {
-                let counts = operations
-                    .store()
-                    .number_counts(organization, &configuration.id)
-                    .await?;
-                match Checklist::of(&provider, counts).blocked {
-                    None => return Ok((configuration, provider)),
-                    Some(reason) => ApiError::Refused("not_ready_for_outbound", reason),
-                }
-            }
-        };
-        first.get_or_insert(blocked);
     }
-    let none = "no active telephony configuration; create one first".to_owned();
-    Err(first.unwrap_or(ApiError::Refused("telephony_not_configured", none)))
 }

@@ -12,8 +12,8 @@ use strowger_host::operation::DetectionMode;
 
 use super::authentication::Caller;
 use super::form::Form;
-use super::{ApiError, CallRequest, OperationError, Operations, calls, configurations};
-use crate::store::{AgentId, Configuration, ConfigurationId, NumberId, OrganizationId, PhoneNumber};
+use super::{ApiError, CallRequest, OperationError, Operations, calls, readiness};
+use crate::store::{AgentId, ConfigurationId, NumberId, PhoneNumber};
 
 /// About as long as carriers let it ring before a mailbox answers.
 const RING_TIMEOUT_S_DEFAULT: u64 = 45;
@@ -46,7 +46,7 @@ pub(super) async fn initiate<O: Operations>(
     };
 
     let (configuration, provider) =
-        configurations::outbound(operations.as_ref(), &organization, configuration.as_ref()).await?;
+        readiness::outbound(operations.as_ref(), &organization, configuration.as_ref()).await?;
     if !provider.can(Ability::Calling) {
         let message = format!("{} cannot place calls", provider.spec.display_name);
         return Err(ApiError::Refused("calling_unsupported", message));
@@ -59,7 +59,10 @@ pub(super) async fn initiate<O: Operations>(
         return Err(ApiError::Refused("detection_unsupported", message));
     }
     let agent = operations.store().find_agent(&organization, &agent).await?;
-    let caller_id = caller_id(operations.as_ref(), &organization, &configuration, from.as_ref()).await?;
+    let numbers = operations.store().numbers(&organization, &configuration.id).await?;
+    // Spreads calls over the numbers; nothing depends on its being even.
+    let random = getrandom::u32().map_err(|error| OperationError::Internal(error.to_string()))?;
+    let caller_id = caller_id(numbers, from.as_ref(), provider.spec.requires_caller_id, random)?;
     let request = CallRequest {
         organization,
         configuration,
@@ -105,14 +108,14 @@ fn is_international(written: &str) -> bool {
     digits.starts_with('+') || digits.starts_with("00")
 }
 
-/// What the callee sees: the number that the client names, or the configuration's default, or any of its numbers, or none.
-async fn caller_id<O: Operations>(
-    operations: &O,
-    organization: &OrganizationId,
-    configuration: &Configuration,
+/// What the callee sees: the number that the client names, or the configuration's default. Else, with a provider that must
+/// show one, any active number; with another the callee sees whatever the telephone system shows by itself.
+fn caller_id(
+    mut numbers: Vec<PhoneNumber>,
     explicit: Option<&NumberId>,
+    required: bool,
+    random: u32,
 ) -> Result<Option<PhoneNumber>, ApiError> {
-    let mut numbers = operations.store().numbers(organization, &configuration.id).await?;
     numbers.retain(|number| number.is_active);
     if let Some(id) = explicit {
         let found = numbers.into_iter().find(|number| number.id == *id);
@@ -124,10 +127,68 @@ async fn caller_id<O: Operations>(
     if let Some(default) = numbers.iter().position(|number| number.is_default_caller_id) {
         return Ok(Some(numbers.swap_remove(default)));
     }
-    let Some(count) = u32::try_from(numbers.len()).ok().filter(|count| *count > 0) else {
+    if !required {
         return Ok(None);
-    };
-    // Spreads calls over the numbers; nothing depends on its being even.
-    let random = getrandom::u32().map_err(|error| OperationError::Internal(error.to_string()))?;
-    Ok(Some(numbers.swap_remove((random % count) as usize)))
+    }
+    match u32::try_from(numbers.len()).ok().filter(|count| *count > 0) {
+        Some(count) => Ok(Some(numbers.swap_remove((random % count) as usize))),
+        None => {
+            let message = "the telephony configuration has no active number to show; add one".to_owned();
+            Err(ApiError::Refused("caller_id_missing", message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing;
+
+    #[tokio::test]
+    async fn a_caller_id_is_named_or_the_default_or_any_where_one_is_needed() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let configuration = store.configuration(&acme, "main", None).await;
+        let mut numbers = Vec::new();
+        for address in ["+14155550001", "+14155550002", "+14155550003"] {
+            numbers.push(store.number(&configuration, address, None).await);
+        }
+        let shown = |numbers: &[PhoneNumber], explicit: Option<&NumberId>, required, random| {
+            caller_id(numbers.to_vec(), explicit, required, random)
+                .map(|found| found.map(|number| number.address.expose()[8..].to_owned()))
+        };
+        let some = |text: &str| Some(text.to_owned());
+
+        assert_eq!(shown(&numbers, None, true, 0).unwrap(), some("0001"));
+        assert_eq!(
+            shown(&numbers, None, true, 4).unwrap(),
+            some("0002"),
+            "random, modulo three"
+        );
+        assert_eq!(
+            shown(&numbers, None, false, 4).unwrap(),
+            None,
+            "it is left to the telephone system"
+        );
+        numbers[2].is_default_caller_id = true;
+        for (required, random) in [(true, 0), (false, 1)] {
+            assert_eq!(shown(&numbers, None, required, random).unwrap(), some("0003"));
+        }
+        let first = numbers[0].id.clone();
+        assert_eq!(shown(&numbers, Some(&first), false, 1).unwrap(), some("0001"));
+        for number in &mut numbers {
+            number.is_active = false;
+        }
+        let refusals = [
+            (shown(&numbers, Some(&first), true, 0), "caller_id_unusable"),
+            (shown(&numbers, None, true, 0), "caller_id_missing"),
+        ];
+        for (found, expected) in refusals {
+            assert!(
+                matches!(&found, Err(ApiError::Refused(code, _)) if *code == expected),
+                "{found:?}"
+            );
+        }
+        assert_eq!(shown(&numbers, None, false, 0).unwrap(), None);
+    }
 }

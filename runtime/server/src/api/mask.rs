@@ -64,8 +64,8 @@ fn is_managed(field: &Field) -> bool {
     field.server_managed || field.kind == FieldType::Readonly
 }
 
-/// The credentials that a user means: masks stand for what is stored, and fields that users do not enter are carried over,
-/// unless they belong to an account that is being left.
+/// The credentials that a user means: masks stand for what is stored, and fields that users do not enter are ignored and
+/// carried over. What belongs to an account that is being left is discarded, unless the user entered another value.
 ///
 /// # Errors
 /// One entry for each mask that stands for nothing.
@@ -77,6 +77,7 @@ pub(super) fn restored(
     let stored = stored.and_then(Value::as_object);
     let mut problems = Vec::new();
     let mut meant = Map::new();
+    let mut unmasked = Vec::new();
     for (name, value) in entered {
         let Some(field) = spec.field(&name) else {
             meant.insert(name, value);
@@ -88,7 +89,10 @@ pub(super) fn restored(
         let before = stored.and_then(|stored| stored.get(&name));
         let value = if field.sensitive {
             match before {
-                Some(before) if !is_empty(&value) && value == mask_value(before) => before.clone(),
+                Some(before) if !is_empty(&value) && value == mask_value(before) => {
+                    unmasked.push(name.clone());
+                    before.clone()
+                }
                 _ if has_mask(&value) => {
                     let problem = "is masked, but not as the stored value is; enter the whole value".to_owned();
                     problems.push(FieldProblem { field: name, problem });
@@ -108,6 +112,16 @@ pub(super) fn restored(
         let of = |fields: Option<&Map<String, Value>>| fields.and_then(|fields| fields.get(name)).cloned();
         of(Some(&meant)) != of(stored)
     });
+    if account_changed {
+        // A client that saves what it read sends what belonged to the account before. Of a text that is shown nobody can tell
+        // whether it was entered again; one that is required is believed.
+        for Field { name, required, .. } in spec.fields.iter().filter(|field| field.account_scoped) {
+            let as_before = !required && meant.get(name) == stored.and_then(|stored| stored.get(name));
+            if unmasked.contains(name) || as_before {
+                meant.remove(name);
+            }
+        }
+    }
     for field in spec
         .fields
         .iter()

@@ -13,9 +13,9 @@ use strowger_host::operation::{FailureKind, Ownership, Synchronisation};
 
 use super::authentication::Caller;
 use super::form::Form;
-use super::{ApiError, OperationError, Operations, configurations, timestamp};
+use super::{ApiError, OperationError, Operations, configurations, timestamp, unbroken};
 use crate::store::{
-    AgentId, Configuration, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, WrittenAddress,
+    AgentId, Configuration, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, TrunkId, WrittenAddress,
 };
 
 const LABEL_CHARS_MAX: usize = 64;
@@ -46,6 +46,7 @@ pub(super) async fn create<O: Operations>(
     let address = address(&mut form, &written, country);
     let label = form.text("label", LABEL_CHARS_MAX);
     let agent = form.id("inbound_agent_id", AgentId::parse);
+    let trunk = form.id("telephony_trunk_id", TrunkId::parse);
     let is_active = form.flag("is_active").unwrap_or(true);
     let is_default_caller_id = form.flag("is_default_caller_id").unwrap_or(false);
     let metadata = metadata(&mut form).unwrap_or_else(|| json!({}));
@@ -54,14 +55,39 @@ pub(super) async fn create<O: Operations>(
         return Err(ApiError::Fields(Vec::new()));
     };
 
-    // The carrier is asked last: what can be refused here costs it nothing.
-    if let Some(agent) = &agent {
-        operations.store().find_agent(&organization, agent).await?;
+    let new = NewNumber {
+        id: NumberId::generate(),
+        organization,
+        configuration: configuration.id.clone(),
+        written: WrittenAddress::new(written),
+        country: address.country().or(country),
+        address,
+        label,
+        agent,
+        trunk,
+        is_active,
+        is_default_caller_id,
+        metadata,
+    };
+    unbroken(async move { add(operations.as_ref(), &configuration, new).await }).await
+}
+
+/// The carrier is asked last: what can be refused here costs it nothing.
+async fn add<O: Operations>(
+    operations: &O,
+    configuration: &Configuration,
+    new: NewNumber,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let store = operations.store();
+    if let Some(agent) = &new.agent {
+        store.find_agent(&new.organization, agent).await?;
     }
-    operations.store().require_free_number(&configuration, &address).await?;
-    let written = WrittenAddress::new(written);
-    if can_sync(operations.as_ref(), &configuration) {
-        match operations.validate_number(&configuration, &address).await {
+    if let Some(trunk) = &new.trunk {
+        store.find_trunk(&new.organization, &configuration.id, trunk).await?;
+    }
+    store.require_free_number(configuration, &new.address).await?;
+    if can_sync(operations, configuration) {
+        match operations.validate_number(configuration, &new.address).await {
             Ok(Ownership::Owned | Ownership::NotApplicable) => {}
             Ok(Ownership::NotOwned) => {
                 let message =
@@ -72,22 +98,10 @@ pub(super) async fn create<O: Operations>(
             Err(error) => return Err(lookup_failed(error)),
         }
     }
-    let new = NewNumber {
-        id: NumberId::generate(),
-        organization,
-        configuration: configuration.id.clone(),
-        written,
-        country: address.country().or(country),
-        address,
-        label,
-        agent,
-        is_active,
-        is_default_caller_id,
-        metadata,
-    };
-    let number = operations.store().create_number(new, operations.now()).await?;
-    let sync = if is_attached(&number) {
-        synchronise(operations.as_ref(), &configuration, &number.address, true).await
+    let number = store.create_number(new, operations.now()).await?;
+    // One that nobody answers here may be answered elsewhere: it is left as it is.
+    let sync = if number.agent.is_some() {
+        synchronise(operations, configuration, &number.address, is_attached(&number)).await
     } else {
         None
     };
@@ -123,26 +137,31 @@ pub(super) async fn update<O: Operations>(
             "contradicts inbound_agent_id; send one of the two",
         );
     }
+    let clear_trunk = form.flag("clear_trunk").unwrap_or(false);
+    let trunk = form.id("telephony_trunk_id", TrunkId::parse);
+    if clear_trunk && trunk.is_some() {
+        form.problem("clear_trunk", "contradicts telephony_trunk_id; send one of the two");
+    }
     let change = NumberChange {
         label: form.text("label", LABEL_CHARS_MAX).map(Some),
         agent: if clear_agent { Some(None) } else { agent.map(Some) },
+        trunk: if clear_trunk { Some(None) } else { trunk.map(Some) },
         is_active: form.flag("is_active"),
         country: country(&mut form).map(Some),
         metadata: metadata(&mut form),
     };
     form.finish()?;
-    let was_attached = is_attached(&number);
-    let number = operations
-        .store()
-        .update_number(&organization, &configuration.id, &number.id, change, operations.now())
-        .await?;
-    let attach = is_attached(&number);
-    let sync = if attach || was_attached {
-        synchronise(operations.as_ref(), &configuration, &number.address, attach).await
-    } else {
-        None
-    };
-    Ok(Json(shown(&number, sync.as_ref())))
+    unbroken(async move {
+        let operations = operations.as_ref();
+        let number = operations
+            .store()
+            .update_number(&organization, &configuration.id, &number.id, change, operations.now())
+            .await?;
+        // Whatever changed: it repairs what an earlier attempt left undone. Detaching touches only what points here.
+        let sync = synchronise(operations, &configuration, &number.address, is_attached(&number)).await;
+        Ok(Json(shown(&number, sync.as_ref())))
+    })
+    .await
 }
 
 pub(super) async fn delete<O: Operations>(
@@ -151,23 +170,24 @@ pub(super) async fn delete<O: Operations>(
     Path((configuration, number)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
-    // While the carrier still sends calls here, the number must not vanish: its owner could not see why they are refused.
-    let sync = if is_attached(&number) {
-        synchronise(operations.as_ref(), &configuration, &number.address, false).await
-    } else {
-        None
-    };
-    let shown = sync.as_ref().map(Sync::shown);
-    if let Some(error) = sync.and_then(|sync| sync.failed) {
-        return Err(lookup_failed(error));
-    }
-    operations
-        .store()
-        .delete_number(&organization, &configuration.id, &number.id)
-        .await?;
-    Ok(Json(
-        json!({ "message": "the phone number was deleted", "provider_sync": shown }),
-    ))
+    unbroken(async move {
+        let operations = operations.as_ref();
+        // While the carrier still sends calls here, the number must not vanish: its owner could not see why they are
+        // refused.
+        let sync = synchronise(operations, &configuration, &number.address, false).await;
+        let shown = sync.as_ref().map(Sync::shown);
+        if let Some(error) = sync.and_then(|sync| sync.failed) {
+            return Err(lookup_failed(error));
+        }
+        operations
+            .store()
+            .delete_number(&organization, &configuration.id, &number.id)
+            .await?;
+        Ok(Json(
+            json!({ "message": "the phone number was deleted", "provider_sync": shown }),
+        ))
+    })
+    .await
 }
 
 pub(super) async fn set_default<O: Operations>(
@@ -259,8 +279,7 @@ impl Sync {
     }
 }
 
-/// Whether the carrier has been told to send the number's calls here. One that was not is none of our business there:
-/// somebody may use it elsewhere and have it here only as a caller id.
+/// Whether the carrier is to send the number's calls here.
 fn is_attached(number: &PhoneNumber) -> bool {
     number.agent.is_some() && number.is_active
 }
@@ -321,6 +340,7 @@ fn shown(number: &PhoneNumber, sync: Option<&Sync>) -> Value {
         "country_code": number.country.map(|country| country.as_str().to_owned()),
         "label": number.label,
         "inbound_agent_id": number.agent,
+        "telephony_trunk_id": number.trunk,
         "is_active": number.is_active,
         "is_default_caller_id": number.is_default_caller_id,
         "extra_metadata": number.metadata,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use strowger_host::Ability;
 
 use super::authentication::Caller;
 use super::{ApiError, Operations, ProviderView};
@@ -28,6 +29,8 @@ fn describe(provider: &ProviderView) -> Value {
         "requires_caller_id": spec.requires_caller_id,
         "account_id_field": spec.account_id_field,
         "fields": fields,
+        "supports_trunks": provider.can(Ability::Trunks),
+        "trunk_fields": provider.trunk_fields,
         "abilities": provider.abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>(),
         "docs_url": spec.docs_url,
     })

@@ -1,13 +1,17 @@
 //! The API from outside: requests in, responses out, with a carrier that does as it is told.
 
+mod setup;
+mod trunks;
+
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use strowger_host::operation::{FailureKind, FailureOwner};
-use strowger_host::spec::{Connectivity, Encoding, Field, FieldType, MediaProfile, ProofPolicy, WireFormat};
+use strowger_host::operation::{Detail, FailureKind, FailureOwner};
+use strowger_host::spec::{Choice, Connectivity, Encoding, Field, FieldType, MediaProfile, ProofPolicy, WireFormat};
 use tower::ServiceExt as _;
 
 use super::*;
@@ -23,6 +27,7 @@ struct Fake {
     providers: Vec<ProviderView>,
     answers: Mutex<Answers>,
     asked: Mutex<Vec<String>>,
+    changes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -30,6 +35,14 @@ struct Answers {
     check: Option<OperationError>,
     ownership: Option<Result<Ownership, OperationError>>,
     sync: Option<OperationError>,
+    /// What the provider sets when a configuration is saved.
+    set: Option<Result<Vec<SetField>, OperationError>>,
+    /// The provider's checklist: every time, until it is changed.
+    steps: Vec<SetupStep>,
+    /// The component fails whenever it is asked what is left to do, or what to enter elsewhere.
+    speechless: bool,
+    applied: Option<Result<AppliedTrunk, OperationError>>,
+    removed: Option<OperationError>,
     place: Option<OperationError>,
     timeline: Option<String>,
 }
@@ -71,6 +84,83 @@ impl Operations for Fake {
     async fn check_credentials(&self, provider: &str, _: &Credentials) -> Result<(), OperationError> {
         self.ask(format!("check {provider}"));
         self.answers.lock().unwrap().check.take().map_or(Ok(()), Err)
+    }
+
+    async fn prepare_credentials(
+        &self,
+        _: &str,
+        _: &ConfigurationId,
+        credentials: &Credentials,
+        occasion: Occasion,
+    ) -> Result<Vec<SetField>, OperationError> {
+        // What the provider made for an account before is in the credentials that it gets.
+        let known = credentials.plain_text("application").unwrap_or("nothing");
+        let occasion = match occasion {
+            Occasion::Create => "create",
+            Occasion::Update => "update",
+        };
+        self.ask(format!("prepare to {occasion}, knowing {known}"));
+        self.answers.lock().unwrap().set.take().unwrap_or(Ok(Vec::new()))
+    }
+
+    async fn checklist(
+        &self,
+        configuration: &Configuration,
+        _: ConfigurationFacts,
+    ) -> Result<Vec<SetupStep>, OperationError> {
+        let spec = self.provider(&configuration.provider).unwrap().spec;
+        Credentials::check(&spec, configuration.credentials.expose()).map_err(OperationError::Fields)?;
+        let answers = self.answers.lock().unwrap();
+        if answers.speechless {
+            Err(fault())
+        } else {
+            Ok(answers.steps.clone())
+        }
+    }
+
+    async fn connectivity_details(&self, _: &Configuration) -> Result<Vec<DetailGroup>, OperationError> {
+        if self.answers.lock().unwrap().speechless {
+            return Err(fault());
+        }
+        let host = Detail {
+            label: "Host".to_owned(),
+            value: "1.sip.example".to_owned(),
+        };
+        Ok(vec![DetailGroup {
+            title: "SIP".to_owned(),
+            description: None,
+            details: vec![host],
+        }])
+    }
+
+    fn configurations_changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn apply_trunk(&self, _: &Configuration, trunk: Trunk) -> Result<AppliedTrunk, OperationError> {
+        self.ask(format!(
+            "apply {} {} {} {}",
+            trunk.name,
+            trunk.enabled,
+            trunk.settings,
+            trunk.external_id.as_deref().unwrap_or("new")
+        ));
+        let applied = self.answers.lock().unwrap().applied.take();
+        applied.unwrap_or_else(|| {
+            Ok(AppliedTrunk {
+                external_id: Some(trunk.external_id.unwrap_or_else(|| "TR-1".to_owned())),
+                settings: serde_json::from_str(&trunk.settings).unwrap(),
+            })
+        })
+    }
+
+    async fn remove_trunk(&self, _: &Configuration, trunk: Trunk) -> Result<(), OperationError> {
+        self.ask(format!(
+            "remove {} {}",
+            trunk.name,
+            trunk.external_id.as_deref().unwrap_or("unknown")
+        ));
+        self.answers.lock().unwrap().removed.take().map_or(Ok(()), Err)
     }
 
     async fn validate_number(&self, _: &Configuration, address: &Address) -> Result<Ownership, OperationError> {
@@ -131,6 +221,16 @@ impl Operations for Fake {
     async fn hang_up(&self, call: &CallRecord) -> Result<(), OperationError> {
         self.ask(format!("hang up {}", call.id));
         Ok(())
+    }
+
+    async fn transfer(&self, call: &CallRecord, request: TransferRequest) -> Result<TransferId, TransferFailure> {
+        self.ask(format!("transfer {} to {}", call.id, request.destination.expose()));
+        Ok(TransferId::parse(call.id.as_str()).unwrap())
+    }
+
+    async fn cancel_transfer(&self, call: &CallRecord) -> bool {
+        self.ask(format!("cancel the transfer of {}", call.id));
+        true
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
@@ -209,7 +309,41 @@ fn provider(name: &str, requires_caller_id: bool, abilities: &[Ability]) -> Prov
     ProviderView {
         spec,
         abilities: abilities.to_vec(),
+        trunk_fields: Vec::new(),
         digest: "sha256:00".to_owned(),
+    }
+}
+
+/// A provider with everything that concerns set-up: fields of its own, a checklist, trunks.
+fn trunkphone() -> ProviderView {
+    let abilities = [Ability::Calling, Ability::Numbers, Ability::Setup, Ability::Trunks];
+    let mut provider = provider("trunkphone", true, &abilities);
+    provider.spec.connectivity = Connectivity::Sip;
+    provider.spec.fields[0].sensitive = false;
+    provider.spec.fields[1].account_scoped = true;
+    provider.spec.fields.push(field("minted", FieldType::Readonly));
+    provider.spec.fields.push(Field {
+        account_scoped: true,
+        ..field("folder", FieldType::Text)
+    });
+    let choice = |value: &str| Choice {
+        value: value.to_owned(),
+        label: value.to_owned(),
+    };
+    provider.trunk_fields = vec![
+        Field {
+            required: true,
+            options: vec![choice("eu"), choice("us")],
+            ..field("region", FieldType::Select)
+        },
+        field("sip_domain", FieldType::Text),
+    ];
+    provider
+}
+
+fn fault() -> OperationError {
+    OperationError::ProviderFault {
+        code: "provider-trap".to_owned(),
     }
 }
 
@@ -234,12 +368,17 @@ impl Server {
     async fn start() -> Self {
         let store = testing::open().await;
         let all = [Ability::Calling, Ability::Numbers];
-        let providers = vec![provider("sipphone", false, &[]), provider("testphone", true, &all)];
+        let providers = vec![
+            provider("sipphone", false, &[]),
+            provider("testphone", true, &all),
+            trunkphone(),
+        ];
         let fake = Arc::new(Fake {
             store,
             providers,
             answers: Mutex::default(),
             asked: Mutex::default(),
+            changes: AtomicUsize::new(0),
         });
         let organization = fake.store.organization("Acme").await;
         let mut server = Self {
@@ -440,7 +579,7 @@ async fn a_configuration_shows_masks_and_takes_them_back() {
 }
 
 async fn stored(server: &Server, id: &str) -> Value {
-    let id = crate::store::ConfigurationId::parse(id).unwrap();
+    let id = ConfigurationId::parse(id).unwrap();
     server
         .fake
         .store
@@ -467,7 +606,7 @@ async fn what_the_provider_manages_is_carried_unless_the_account_is_left() {
         )),
         name: None,
     };
-    let config_id = crate::store::ConfigurationId::parse(&id).unwrap();
+    let config_id = ConfigurationId::parse(&id).unwrap();
     server
         .fake
         .store
@@ -609,13 +748,15 @@ async fn names_are_unique_and_the_provider_stays() {
 async fn a_parked_configuration_can_be_read_edited_and_reactivated() {
     let server = Server::start().await;
     let id = server.configuration("main", "ACCT1").await;
-    let config_id = crate::store::ConfigurationId::parse(&id).unwrap();
-    server
-        .fake
-        .store
-        .deactivate_configuration(&server.organization, &config_id, "refused: wrong password", NOW)
-        .await
-        .unwrap();
+    let config_id = ConfigurationId::parse(&id).unwrap();
+    assert!(
+        server
+            .fake
+            .store
+            .park_configuration(&config_id, "refused: wrong password", NOW)
+            .await
+            .unwrap()
+    );
     let path = format!("{CONFIGS}/{id}");
     let (_, body) = server.get(&path).await;
     assert_eq!(
@@ -762,12 +903,8 @@ async fn a_number_is_validated_stored_and_then_pointed_here() {
         )
         .await;
     assert!(body["inbound_agent_id"].is_null());
-    let asked = server.fake.asked();
-    assert_eq!(
-        asked,
-        ["configure +14155551234 false"],
-        "what is not attached any more is not detached again"
-    );
+    let detach = "configure +14155551234 false";
+    assert_eq!(server.fake.asked(), [detach, detach], "every change tells the carrier");
     let (status, body) = server
         .put(&format!("{numbers}/{id}"), json!({ "address": "+14155559999" }))
         .await;
@@ -1053,13 +1190,15 @@ async fn a_call_goes_over_the_first_configuration_that_is_ready() {
         (status, body["error"]["code"].as_str()),
         (StatusCode::BAD_REQUEST, Some("caller_id_unusable"))
     );
-    let config_id = crate::store::ConfigurationId::parse(&ready).unwrap();
-    server
-        .fake
-        .store
-        .deactivate_configuration(&server.organization, &config_id, "refused", NOW)
-        .await
-        .unwrap();
+    let config_id = ConfigurationId::parse(&ready).unwrap();
+    assert!(
+        server
+            .fake
+            .store
+            .park_configuration(&config_id, "refused", NOW)
+            .await
+            .unwrap()
+    );
     let (status, body) = server.post(initiate, explicit).await;
     assert_eq!(
         (status, body["error"]["code"].as_str()),

@@ -36,16 +36,16 @@ pub(super) struct DemoArgs {
     /// Folder with provider components
     #[arg(long, env = "STROWGER_PROVIDERS", value_name = "DIR")]
     providers: PathBuf,
-    /// Which carrier to simulate [default: the first]
+    /// Whose carrier to simulate, by the name of the provider [default: the first]
     #[arg(long, value_name = "NAME")]
-    carrier: Option<String>,
+    provider: Option<String>,
     /// How the gateway talks to the agent: strowger or media-streams
     #[arg(long, value_name = "PROTOCOL", default_value = "strowger")]
     agent: String,
 }
 
 pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let carrier = choose_carrier(args.carrier.as_deref())?;
+    let carrier = choose_carrier(args.provider.as_deref())?;
     let protocol = match args.agent.as_str() {
         "strowger" => AgentProtocol::Strowger,
         "media-streams" => AgentProtocol::MediaStreams,
@@ -70,7 +70,10 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         .set_all("allow_networks", ["127.0.0.0/8"])
         .set_all(
             "egress_routes",
-            [format!("{}=http://{}", exchange.rest_host(), exchange.rest_addr())],
+            exchange
+                .rest_hosts()
+                .into_iter()
+                .map(|host| format!("{host}=http://{}", exchange.rest_addr())),
         );
     let gateway = Gateway::start(Settings::load(&flags)?).await?;
     let base = format!("http://{}", gateway.address());
@@ -119,7 +122,7 @@ fn choose_carrier(name: Option<&str>) -> anyhow::Result<&'static dyn Carrier> {
         Some(name) => strowger_simulator::by_name(name).with_context(|| {
             let known: Vec<&str> = carriers.iter().map(|carrier| carrier.name()).collect();
             format!(
-                "--carrier: there is no simulated carrier `{name}`; there are {}",
+                "--provider: there is no simulated carrier `{name}`; there are {}",
                 known.join(", ")
             )
         }),

@@ -11,7 +11,8 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strowger_host::limits::Limits;
-use strowger_host::{Credentials, Engine, EngineOptions, Header, Moment, Provider, Refusal, Verdict, Webhook};
+use strowger_host::spec::{Field, ProviderSpec};
+use strowger_host::{Ability, Credentials, Engine, EngineOptions, Header, Moment, Provider, Refusal, Verdict, Webhook};
 
 use crate::clock::Clock;
 use crate::registry::Registry;
@@ -126,6 +127,7 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
             "imports": provider.imports(),
             "abilities": provider.abilities(),
             "spec": spec,
+            "trunk_fields": provider.trunk_fields(),
             "limits": {
                 "control": { "cpu_ms": control.cpu_ms_max, "memory_bytes": control.memory_bytes_max, "output_bytes": control.output_bytes_max, "effects": control.rounds_max },
                 "media": { "cpu_ms": media.cpu_ms_max, "memory_bytes": media.memory_bytes_max, "output_bytes": media.output_bytes_max },
@@ -174,27 +176,13 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     }
     heading("credential fields", spec.fields.len());
     for field in &spec.fields {
-        let mut marks = Vec::new();
-        if field.required {
-            marks.push("required");
+        show_field(spec, field);
+    }
+    if provider.can(Ability::Trunks) {
+        heading("settings of a trunk", provider.trunk_fields().len());
+        for field in provider.trunk_fields() {
+            show_field(spec, field);
         }
-        if spec.is_sealed(&field.name) {
-            marks.push("sealed: the component never sees it");
-        } else if field.sensitive {
-            marks.push("masked");
-        }
-        if spec.account_id_field.as_deref() == Some(&field.name) {
-            marks.push("account id");
-        }
-        if field.server_managed {
-            marks.push("server-managed");
-        }
-        say!(
-            "  {:<20} {:<12} {}",
-            field.name,
-            format!("{:?}", field.kind).to_lowercase(),
-            marks.join(", ")
-        );
     }
     heading("media", spec.media.formats.len());
     for format in &spec.media.formats {
@@ -221,6 +209,33 @@ fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         media.output_bytes_max >> 10
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn show_field(spec: &ProviderSpec, field: &Field) {
+    let mut marks = Vec::new();
+    if field.required {
+        marks.push("required");
+    }
+    if field.sensitive && spec.is_sealed(&field.name) {
+        marks.push("sealed: the component never sees it");
+    } else if field.sensitive {
+        marks.push("masked");
+    }
+    if spec.account_id_field.as_deref() == Some(&field.name) {
+        marks.push("account id");
+    }
+    if field.server_managed {
+        marks.push("server-managed: never shown");
+    }
+    if field.account_scoped {
+        marks.push("discarded with the account id");
+    }
+    say!(
+        "  {:<20} {:<12} {}",
+        field.name,
+        format!("{:?}", field.kind).to_lowercase(),
+        marks.join(", ")
+    );
 }
 
 fn heading(text: &str, count: usize) {

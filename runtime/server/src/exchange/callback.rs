@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
-use strowger_call::{AnsweredBy, CallId, CallStatus, Event, ProviderCallId};
+use strowger_call::{AnsweredBy, CallId, CallStatus, Event, ProviderCallId, TransferId};
 use strowger_host::operation::{self, CallEvent, Moment, Recognition, answered_by_name};
 use strowger_host::spec::RoutePurpose;
 use strowger_host::{Credentials, Provider, RejectionReason, Response, Webhook};
@@ -26,6 +26,22 @@ pub(super) enum Told {
     Event,
 }
 
+/// What a webhook about a call is read with.
+pub(super) struct Known {
+    /// Of the call, if it is live.
+    pub(super) session: Option<SessionHandle>,
+    pub(super) provider: Provider,
+    pub(super) credentials: Credentials,
+    pub(super) scope: Scope,
+}
+
+/// What the path of a route names.
+enum Named {
+    Call(CallId, Told),
+    Transfer(TransferId),
+    Nothing,
+}
+
 impl Exchange {
     /// A webhook at a provider's own route.
     ///
@@ -33,9 +49,9 @@ impl Exchange {
     /// When there is no such route or call, or the webhook is not genuine.
     pub async fn callback(&self, provider: &str, path: &str, webhook: Webhook) -> Result<Response, Refused> {
         let provider = self.inner.registry.get(provider).ok_or(Refused::NoSuchRoute)?;
-        let (name, purpose, id) = find_route(&provider, &webhook.method, path).ok_or(Refused::NoSuchRoute)?;
+        let (name, named) = find_route(&provider, &webhook.method, path).ok_or(Refused::NoSuchRoute)?;
         let exchange = self.clone();
-        Self::unbroken(async move { exchange.called_back(&provider, name, purpose, id, webhook).await })
+        Self::unbroken(async move { exchange.called_back(&provider, name, named, webhook).await })
             .await
             .unwrap_or(Err(Refused::Unavailable))
     }
@@ -44,26 +60,20 @@ impl Exchange {
         &self,
         provider: &Provider,
         name: String,
-        purpose: RoutePurpose,
-        id: Option<CallId>,
+        named: Named,
         webhook: Webhook,
     ) -> Result<Response, Refused> {
         let began = Instant::now();
-        let Some(id) = id else {
-            // A route that does not name its call: the webhook itself does.
-            let claims = self.recognise(&webhook, vec![provider.clone()]).await?;
-            let Some((_, Recognition::Event(reference))) = claims.first() else {
-                return Err(Refused::NoSuchCall);
-            };
-            return match self.find_call(provider, reference).await {
-                Claim::Call(call) => {
-                    self.tell_call(provider, *call, &name, Told::Event, webhook, began)
-                        .await
-                }
-                Claim::Nothing(response) => Ok(response),
-                Claim::Route(_) => Err(Refused::NoSuchCall),
-                Claim::Unavailable => Err(Refused::Unavailable),
-            };
+        let (id, told) = match named {
+            Named::Call(id, told) => (id, told),
+            Named::Transfer(id) => {
+                let span = tracing::info_span!("transfer", transfer = id.as_str(), provider = provider.name());
+                return self
+                    .transfer_called_back(provider, &name, &id, webhook, began)
+                    .instrument(span)
+                    .await;
+            }
+            Named::Nothing => return self.told_by_itself(provider, &name, webhook, began).await,
         };
         let call = match self.inner.store.call_by_id(&id).await {
             Ok(Some(call)) if call.provider == provider.name() => call,
@@ -73,12 +83,27 @@ impl Exchange {
                 return Err(Refused::Unavailable);
             }
         };
-        let told = match purpose {
-            RoutePurpose::Answer => Told::Answer,
-            RoutePurpose::Callback => Told::Event,
-            RoutePurpose::Transfer => return Err(Refused::NoSuchCall),
-        };
         self.tell_call(provider, call, &name, told, webhook, began).await
+    }
+
+    /// A webhook at a route that does not name its call: the webhook itself does.
+    async fn told_by_itself(
+        &self,
+        provider: &Provider,
+        name: &str,
+        webhook: Webhook,
+        began: Instant,
+    ) -> Result<Response, Refused> {
+        let claims = self.recognise(&webhook, vec![provider.clone()]).await?;
+        let Some((_, Recognition::Event(reference))) = claims.first() else {
+            return Err(Refused::NoSuchCall);
+        };
+        match self.find_call(provider, reference).await {
+            Claim::Call(call) => self.tell_call(provider, *call, name, Told::Event, webhook, began).await,
+            Claim::Nothing(response) => Ok(response),
+            Claim::Route(_) => Err(Refused::NoSuchCall),
+            Claim::Unavailable => Err(Refused::Unavailable),
+        }
     }
 
     /// Verifies a webhook about a call, and does what it says.
@@ -106,36 +131,13 @@ impl Exchange {
         webhook: Webhook,
         began: Instant,
     ) -> Result<Response, Refused> {
-        let session = self.session(&call.id);
-        // A live call keeps its version; what comes after its end is read by the version of today.
-        let provider = &session.as_ref().map_or(provider, |session| &session.provider).clone();
-        let Some(configuration) = &call.configuration else {
-            return Err(Refused::NoSuchCall);
-        };
-        let configuration = match self
-            .inner
-            .store
-            .find_configuration(&call.organization, configuration)
-            .await
-        {
-            Ok(configuration) => configuration,
-            Err(error) => {
-                tracing::error!(%error, "cannot read the configuration of a call");
-                return Err(Refused::Unavailable);
-            }
-        };
-        let credentials =
-            Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
-                tracing::error!(
-                    ?problems,
-                    "a stored configuration does not fit its provider any more; save it again"
-                );
-                Refused::Unavailable
-            })?;
-        let scope = Scope {
-            configuration: configuration.id.clone(),
-            provider: provider.name().to_owned(),
-        };
+        let Known {
+            session,
+            provider,
+            credentials,
+            scope,
+        } = self.know(provider, &call).await?;
+        let provider = &provider;
         self.verify(provider, &credentials, &scope, &webhook).await?;
 
         self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id)
@@ -179,6 +181,46 @@ impl Exchange {
                 Ok(outcome.response)
             }
         }
+    }
+
+    /// What a webhook about a call is read with.
+    pub(super) async fn know(&self, provider: &Provider, call: &CallRecord) -> Result<Known, Refused> {
+        let session = self.session(&call.id);
+        // A live call keeps its version; what comes after its end is read by the version of today.
+        let provider = session.as_ref().map_or(provider, |session| &session.provider).clone();
+        let Some(configuration) = &call.configuration else {
+            return Err(Refused::NoSuchCall);
+        };
+        let configuration = match self
+            .inner
+            .store
+            .find_configuration(&call.organization, configuration)
+            .await
+        {
+            Ok(configuration) => configuration,
+            Err(error) => {
+                tracing::error!(%error, "cannot read the configuration of a call");
+                return Err(Refused::Unavailable);
+            }
+        };
+        let credentials =
+            Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
+                tracing::error!(
+                    ?problems,
+                    "a stored configuration does not fit its provider any more; save it again"
+                );
+                Refused::Unavailable
+            })?;
+        let scope = Scope {
+            configuration: configuration.id.clone(),
+            provider: provider.name().to_owned(),
+        };
+        Ok(Known {
+            session,
+            provider,
+            credentials,
+            scope,
+        })
     }
 
     /// The call as the component sees it, from its row.
@@ -272,8 +314,13 @@ impl Exchange {
 
     /// The record of a call that has ended keeps what comes late, and nothing else changes.
     async fn keep_late(&self, call: &CallId, event: CallEvent) {
-        let Some(event) = to_event(event) else { return };
-        let detail = serde_json::to_value(&event).unwrap_or_default();
+        if let Some(event) = to_event(event) {
+            self.keep_late_event(call, &event).await;
+        }
+    }
+
+    pub(super) async fn keep_late_event(&self, call: &CallId, event: &Event) {
+        let detail = serde_json::to_value(event).unwrap_or_default();
         let kind = detail
             .get("type")
             .and_then(serde_json::Value::as_str)
@@ -293,8 +340,8 @@ impl Exchange {
     }
 }
 
-/// The route of this method and path, and the call that the path names.
-fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, RoutePurpose, Option<CallId>)> {
+/// The route of this method and path, and what the path names.
+fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, Named)> {
     provider
         .spec()
         .routes
@@ -305,15 +352,22 @@ fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, 
             if pattern.len() != given.len() {
                 return None;
             }
-            let mut call = None;
+            let mut named = Named::Nothing;
             for (pattern, given) in pattern.into_iter().zip(given) {
-                if pattern == "{call}" {
-                    call = Some(CallId::parse(given).ok()?);
-                } else if pattern != given {
-                    return None;
+                match pattern {
+                    "{call}" => {
+                        let told = match route.purpose {
+                            RoutePurpose::Answer => Told::Answer,
+                            RoutePurpose::Callback | RoutePurpose::Transfer => Told::Event,
+                        };
+                        named = Named::Call(CallId::parse(given).ok()?, told);
+                    }
+                    "{transfer}" => named = Named::Transfer(TransferId::parse(given).ok()?),
+                    pattern if pattern != given => return None,
+                    _ => {}
                 }
             }
-            Some((route.name.clone(), route.purpose, call))
+            Some((route.name.clone(), named))
         })
 }
 

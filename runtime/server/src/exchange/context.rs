@@ -6,23 +6,29 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use strowger_call::timeline::Timeline;
-use strowger_call::{CallId, Cost, Direction, Limits, Outcome, ProviderCallId, Summary};
+use strowger_call::{
+    Address, CallId, Cost, Direction, Limits, Outcome, ProviderCallId, Summary, TransferId, TransferProgress,
+};
 use strowger_host::operation::{self, MediaAddress, RouteUrl};
 use strowger_host::{Ability, Credentials, MediaLeg, Moment, Provider};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
 use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
-use crate::store::{CallFinish, NewEvent, Scope, Store, StoreError};
+use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, TransferState};
 
 /// Entries of a call's record that wait for the store: as many as a call may have.
 const EVENTS_LENGTH: usize = 2_100;
 /// Entries that are written at once.
 const EVENTS_BATCH: usize = 64;
+
+/// How often the end of a transfer's second leg is asked for, and how long it is waited between the first two times.
+const CANCEL_ATTEMPTS_MAX: u32 = 4;
+const CANCEL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the carrier could not be asked.
 #[derive(Debug, Error)]
@@ -33,6 +39,9 @@ pub enum CarrierError {
     /// The component cannot do that.
     #[error("the provider cannot do that")]
     Unsupported,
+    /// Calls show numbers of the configuration's own only.
+    #[error("the caller id is no active number of this configuration")]
+    ForeignCallerId,
 }
 
 impl CarrierError {
@@ -48,6 +57,7 @@ impl CarrierError {
         match self {
             Self::Perform(error) => error.code(),
             Self::Unsupported => "unsupported".to_owned(),
+            Self::ForeignCallerId => "foreign-caller-id".to_owned(),
         }
     }
 }
@@ -119,6 +129,22 @@ impl CallContext {
         facts.describe(&self.provider, &self.callback_base)
     }
 
+    /// Whether the carrier can connect the caller with somebody else.
+    #[must_use]
+    pub fn can_transfer(&self) -> bool {
+        self.provider.can(Ability::Transfer)
+    }
+
+    /// The number of ours that the call goes over, which a destination sees.
+    #[must_use]
+    pub fn own_number(&self) -> Option<Address> {
+        let own = match self.direction {
+            Direction::Inbound => &self.callee,
+            Direction::Outbound => &self.caller,
+        };
+        Address::parse(own, None).ok()
+    }
+
     /// Whether the carrier can be told to end the call.
     #[must_use]
     pub fn can_hang_up(&self) -> bool {
@@ -172,6 +198,119 @@ impl CallContext {
             .map_err(|_| CarrierError::Unsupported)?;
         let (status, duration_ms) = self.performer.run(operation, &self.scope).await?;
         Ok((super::callback::status(status), duration_ms))
+    }
+
+    /// Writes a transfer down, then has its destination dialled.
+    ///
+    /// # Errors
+    /// When it cannot be written down, or the carrier would not.
+    pub async fn dial_destination(
+        &self,
+        call: operation::Call,
+        new: &NewTransfer,
+        written: OwnedMutexGuard<()>,
+    ) -> Result<(), CarrierError> {
+        let spoofed = match &new.caller_id {
+            Some(caller_id) => !self
+                .store
+                .is_active_number(&self.scope.configuration, caller_id)
+                .await
+                .map_err(PerformError::from)?,
+            None => false,
+        };
+        self.store
+            .create_transfer(new, self.clock.unix_ms())
+            .await
+            .map_err(PerformError::from)?;
+        drop(written);
+        if spoofed {
+            return Err(CarrierError::ForeignCallerId);
+        }
+        let leg = self.transfer_leg(&new.id).await?;
+        let operation = self
+            .provider
+            .dial_destination(&self.credentials, call, leg, self.moment())
+            .map_err(|_| CarrierError::Unsupported)?;
+        let placed = self.performer.run(operation, &self.scope).await?;
+        if let Ok(id) = ProviderCallId::new(placed.provider_call_id) {
+            stubborn("a leg's identifier", || {
+                self.store.identify_transfer(&new.id, &id, true)
+            })
+            .await;
+        }
+        if let Some(attachment) = &placed.attachment {
+            stubborn("a leg's attachment", || {
+                self.store.attach_to_transfer(&new.id, attachment)
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Has the caller and the destination connected.
+    ///
+    /// # Errors
+    /// When the carrier cannot or would not.
+    pub async fn connect_transfer(&self, call: operation::Call, id: &TransferId) -> Result<(), CarrierError> {
+        let leg = self.transfer_leg(id).await?;
+        let operation = self
+            .provider
+            .connect_transfer(&self.credentials, call, leg, self.moment())
+            .map_err(|_| CarrierError::Unsupported)?;
+        Ok(self.performer.run(operation, &self.scope).await?)
+    }
+
+    /// Ends the second leg; a leg that nobody wants must not stay, so it is tried more than once.
+    pub async fn cancel_transfer(&self, call: operation::Call, id: &TransferId) {
+        let mut pause = CANCEL_PAUSE;
+        for attempt in 1..=CANCEL_ATTEMPTS_MAX {
+            let ended = async {
+                let leg = self.transfer_leg(id).await?;
+                let operation = self
+                    .provider
+                    .cancel_transfer(&self.credentials, call.clone(), leg, self.moment())
+                    .map_err(|_| CarrierError::Unsupported)?;
+                Ok::<_, CarrierError>(self.performer.run(operation, &self.scope).await?)
+            };
+            match ended.await {
+                Ok(_) => return,
+                Err(error) if error.is_retryable() && attempt < CANCEL_ATTEMPTS_MAX => {
+                    tracing::warn!(%error, attempt, "the second leg of a transfer could not be ended yet");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the second leg of a transfer could not be ended");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Keeps in its record how far a transfer has come.
+    pub async fn keep_progress(&self, id: &TransferId, progress: TransferProgress) {
+        let (state, failure) = match progress {
+            TransferProgress::Dialing | TransferProgress::Ringing => return,
+            TransferProgress::Answered => (TransferState::Answered, None),
+            TransferProgress::Connected => (TransferState::Connected, None),
+            TransferProgress::Failed(failure) => (TransferState::Over, Some(failure)),
+            TransferProgress::Ended => (TransferState::Over, None),
+        };
+        let now = self.clock.unix_ms();
+        stubborn("a transfer's progress", || {
+            self.store.advance_transfer(id, state, failure, now)
+        })
+        .await;
+    }
+
+    async fn transfer_leg(&self, id: &TransferId) -> Result<operation::TransferLeg, CarrierError> {
+        let transfer = self.store.transfer_by_id(id).await.map_err(PerformError::from)?;
+        let transfer = transfer.ok_or(PerformError::Store(StoreError::NotFound { what: "transfer" }))?;
+        Ok(super::transfer::transfer_leg(
+            &self.provider,
+            &self.callback_base,
+            &transfer,
+        ))
     }
 
     /// What the call cost.

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
-use strowger_call::Address;
 use strowger_call::timeline::Timeline;
-use strowger_host::operation::{Moment, Ownership, Provisioning, Synchronisation};
+use strowger_call::{Address, TransferFailure, TransferId};
+use strowger_host::operation::{
+    AppliedTrunk, DetailGroup, Facts, Moment, Occasion, Ownership, Provisioning, PublicUrls, Saving, SetField,
+    SetupStep, Synchronisation, Trunk,
+};
 use strowger_host::{Credentials, InvokeError, Operation, Provider};
 
 use super::Exchange;
+use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::perform::PerformError;
-use crate::store::{CallRecord, Configuration, Scope, Store, UnixMs};
+use crate::store::{CallRecord, Configuration, ConfigurationFacts, ConfigurationId, Scope, Store, StoreError, UnixMs};
 
 impl From<PerformError> for OperationError {
     fn from(error: PerformError) -> Self {
@@ -29,6 +33,24 @@ impl From<PerformError> for OperationError {
     }
 }
 
+impl From<ConfigurationFacts> for Facts {
+    fn from(facts: ConfigurationFacts) -> Self {
+        Self {
+            active_numbers: facts.active_numbers,
+            inbound_numbers: facts.inbound_numbers,
+            enabled_trunks: facts.enabled_trunks,
+            numbers_without_trunk: facts.numbers_without_trunk,
+        }
+    }
+}
+
+/// 12 hexadecimal digits that no other saving has.
+fn unique() -> Result<String, OperationError> {
+    let mut bytes = [0; 6];
+    getrandom::fill(&mut bytes).map_err(StoreError::from)?;
+    Ok(hex::encode(bytes))
+}
+
 /// The credentials of a stored configuration, checked against the spec of today.
 pub(super) fn credentials(provider: &Provider, configuration: &Configuration) -> Result<Credentials, OperationError> {
     Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(OperationError::Fields)
@@ -38,6 +60,7 @@ fn view(provider: &Provider) -> ProviderView {
     ProviderView {
         spec: provider.spec().clone(),
         abilities: provider.abilities().to_vec(),
+        trunk_fields: provider.trunk_fields().to_vec(),
         digest: provider.digest().to_owned(),
     }
 }
@@ -45,6 +68,44 @@ fn view(provider: &Provider) -> ProviderView {
 impl Exchange {
     pub(super) fn moment(&self) -> Moment {
         Moment::at(self.inner.clock.unix_ms_unsigned())
+    }
+
+    fn public_urls(&self, provider: &Provider) -> PublicUrls {
+        PublicUrls {
+            dispatcher: self.inbound_url(),
+            routes: self.callback_base(provider),
+            media: self.media_base(),
+        }
+    }
+
+    /// The trunk that a call of this configuration takes when it shows `caller_id`, a normalised address: by name, for
+    /// `outbound.trunk` and `transfer-leg.trunk`. There are none without the ability `trunks`.
+    ///
+    /// # Errors
+    /// When the store fails. Then no trunk may be guessed.
+    pub(crate) async fn trunk_for(
+        &self,
+        configuration: &ConfigurationId,
+        caller_id: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        self.inner.store.trunk_for(configuration, caller_id).await
+    }
+
+    /// Asks a configuration's provider something that needs no carrier.
+    async fn consult<T: Send + 'static>(
+        &self,
+        configuration: &Configuration,
+        question: impl FnOnce(&Provider, &Credentials, &Moment) -> Result<T, InvokeError> + Send + 'static,
+    ) -> Result<T, OperationError> {
+        let provider = self
+            .inner
+            .registry
+            .get(&configuration.provider)
+            .ok_or(OperationError::ProviderMissing)?;
+        let credentials = credentials(&provider, configuration)?;
+        let moment = self.moment();
+        let invoke = move || -> Result<_, PerformError> { Ok(question(&provider, &credentials, &moment)?) };
+        Ok(self.inner.performer.invoke(invoke).await?)
     }
 
     /// Runs an operation of a configuration's provider.
@@ -94,6 +155,84 @@ impl Operations for Exchange {
         let (credentials, moment) = (credentials.clone(), self.moment());
         let check = move || -> Result<(), PerformError> { Ok(guest.check_credentials(&credentials, &moment)?) };
         Ok(self.inner.performer.invoke(check).await?)
+    }
+
+    async fn prepare_credentials(
+        &self,
+        provider: &str,
+        configuration: &ConfigurationId,
+        credentials: &Credentials,
+        occasion: Occasion,
+    ) -> Result<Vec<SetField>, OperationError> {
+        let provider = self
+            .inner
+            .registry
+            .get(provider)
+            .ok_or(OperationError::ProviderMissing)?;
+        let saving = Saving {
+            occasion,
+            urls: self.public_urls(&provider),
+            unique: unique()?,
+        };
+        let operation = provider
+            .prepare_credentials(credentials, saving, self.moment())
+            .map_err(PerformError::Invoke)?;
+        let scope = Scope {
+            configuration: configuration.clone(),
+            provider: provider.name().to_owned(),
+        };
+        match self.inner.performer.run(operation, &scope).await {
+            // It asked to keep something for a configuration that is not there yet.
+            Err(PerformError::Store(StoreError::NotFound { .. })) if occasion == Occasion::Create => {
+                tracing::error!(
+                    provider = provider.name(),
+                    "a provider keeps state while a configuration is created"
+                );
+                Err(OperationError::ProviderFault {
+                    code: "provider-state-too-early".to_owned(),
+                })
+            }
+            set => Ok(set?),
+        }
+    }
+
+    async fn checklist(
+        &self,
+        configuration: &Configuration,
+        facts: ConfigurationFacts,
+    ) -> Result<Vec<SetupStep>, OperationError> {
+        self.consult(configuration, move |provider, credentials, moment| {
+            provider.checklist(credentials, facts.into(), moment)
+        })
+        .await
+    }
+
+    async fn connectivity_details(&self, configuration: &Configuration) -> Result<Vec<DetailGroup>, OperationError> {
+        let exchange = self.clone();
+        self.consult(configuration, move |provider, credentials, moment| {
+            provider.connectivity_details(credentials, &exchange.public_urls(provider), moment)
+        })
+        .await
+    }
+
+    fn configurations_changed(&self) {
+        Self::configurations_changed(self).notify_one();
+    }
+
+    async fn apply_trunk(&self, configuration: &Configuration, trunk: Trunk) -> Result<AppliedTrunk, OperationError> {
+        let moment = self.moment();
+        self.ask(configuration, |provider, credentials| {
+            provider.apply_trunk(credentials, trunk, moment)
+        })
+        .await
+    }
+
+    async fn remove_trunk(&self, configuration: &Configuration, trunk: Trunk) -> Result<(), OperationError> {
+        let moment = self.moment();
+        self.ask(configuration, |provider, credentials| {
+            provider.remove_trunk(credentials, trunk, moment)
+        })
+        .await
     }
 
     /// Registers the number first, where the carrier offers that.
@@ -160,6 +299,14 @@ impl Operations for Exchange {
             provider.hang_up(credentials, self.guest_call(provider, call), moment)
         };
         self.ask(&configuration, begin).await.map(drop)
+    }
+
+    async fn transfer(&self, call: &CallRecord, request: TransferRequest) -> Result<TransferId, TransferFailure> {
+        Self::transfer(self, &call.id, request).await
+    }
+
+    async fn cancel_transfer(&self, call: &CallRecord) -> bool {
+        Self::cancel_transfer(self, &call.id).await
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {

@@ -32,6 +32,13 @@ impl Exchange {
             None => self.configured_detection(&provider, &credentials).await?,
         };
 
+        let trunk = if provider.can(Ability::Trunks) {
+            let caller_id = request.caller_id.as_ref().map(|number| number.address.expose());
+            self.trunk_for(&request.configuration.id, caller_id).await?
+        } else {
+            None
+        };
+
         let ring_timeout_s = request.ring_timeout_s.clamp(5, 120);
         let ring_timeout = Duration::from_secs(u64::from(ring_timeout_s));
         let id = new_call_id();
@@ -99,7 +106,7 @@ impl Exchange {
             media: session.context.media.clone(),
             ring_timeout_s,
             detect_machine,
-            trunk: None,
+            trunk,
         };
         let placed = match provider.place_call(&credentials, guest, outbound, session.context.moment()) {
             Ok(operation) => self.inner.performer.run(operation, &session.context.scope).await,

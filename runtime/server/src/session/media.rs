@@ -8,7 +8,7 @@ use axum::extract::ws::{self, CloseFrame, WebSocket};
 use serde_json::{Value, json};
 use strowger_audio::{
     Cleared, Encoding, Framer, Inbound, Level, Levels, MarkMode, Playout, PlayoutConfig, PlayoutEvent, Recorder,
-    Resampler, SampleRate, Side, WireFormat,
+    Resampler, Ringback, SampleRate, Side, WireFormat,
 };
 use strowger_call::{Event, Monotonic};
 use strowger_host::media::{FrameProblem, Started};
@@ -29,6 +29,9 @@ const PING_AFTER: Duration = Duration::from_secs(4);
 const LOST_AFTER: Duration = Duration::from_secs(10);
 /// The longest name of a mark that the contract allows.
 const MARK_BYTES_MAX: usize = 64;
+/// How much of the ringing tone waits behind what is being sent: little, because it cannot be taken back.
+const RINGBACK_QUEUE_MS: u64 = 40;
+const RINGBACK_CHUNK_MS: u32 = 40;
 /// How long the recorder waits for the side that is late.
 const RECORDER_LAG_MS: u32 = 1_000;
 /// How much of the tape is passed on at once: to the disk in large pieces, to the meters alone in small ones, which the call
@@ -90,6 +93,8 @@ pub(super) struct MediaPath {
     echoes_marks: bool,
     recording: Option<(crate::recording::RecordingWriter, PathBuf)>,
     stream: Option<Stream>,
+    /// Played to a caller who waits for somebody else.
+    ringback: Option<Ringback>,
     pre_roll: VecDeque<Vec<i16>>,
     /// The agent's names of the marks that have one of ours.
     marks: HashMap<String, String>,
@@ -125,6 +130,7 @@ impl MediaPath {
             echoes_marks: profile.echoes_marks,
             recording: context.recording_path().map(|path| (context.recordings.clone(), path)),
             stream: None,
+            ringback: None,
             pre_roll: VecDeque::new(),
             marks: HashMap::new(),
             marks_named: 0,
@@ -150,6 +156,7 @@ impl MediaPath {
     /// Whether the caller has heard all that the agent said.
     pub(super) fn is_silent(&self) -> bool {
         self.socket.is_none()
+            || self.ringback.is_some()
             || self.stream.as_ref().is_none_or(|stream| {
                 stream.playout.is_idle(strowger_audio::Monotonic::from_micros(
                     // Idle as of the last poll: the session polls before it asks.
@@ -283,6 +290,32 @@ impl MediaPath {
         })
     }
 
+    /// Begins or ends to play a ringing tone behind what the agent has said.
+    pub(super) fn hold(&mut self, on: bool) {
+        match (on, &self.ringback) {
+            (true, None) => self.ringback = Some(Ringback::new(self.agent_rate)),
+            (false, Some(_)) => self.ringback = None,
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        self.ringback.is_some()
+    }
+
+    fn ring(&mut self) {
+        let (Some(ringback), Some(stream)) = (&mut self.ringback, &mut self.stream) else {
+            return;
+        };
+        while stream.playout.queued_ms() < RINGBACK_QUEUE_MS {
+            let mut chunk = vec![0; self.agent_rate.samples_in_ms(RINGBACK_CHUNK_MS)];
+            ringback.fill(&mut chunk);
+            if stream.playout.push_audio(&chunk).is_err() {
+                return;
+            }
+        }
+    }
+
     pub(super) fn keep_pre_roll(&mut self, frames: Vec<Vec<i16>>) {
         for frame in frames {
             if self.pre_roll.len() == PRE_ROLL_FRAMES_MAX {
@@ -360,6 +393,7 @@ impl MediaPath {
         if self.socket.is_none() {
             return played;
         }
+        self.ring();
         while let Some(stream) = &mut self.stream {
             stream.tape.now_us = now_us;
             let present = stream.playout.position(now);

@@ -1,6 +1,7 @@
 //! Telephony configurations: one carrier's account in one organisation.
 
 use serde_json::{Value, json};
+use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::numbers;
@@ -79,6 +80,19 @@ pub struct ConfigurationChange {
     pub credentials: Option<(SecretJson, Option<AccountId>)>,
 }
 
+/// What there is beside a configuration's own settings, for its checklist.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConfigurationFacts {
+    /// Numbers that are active.
+    pub active_numbers: u32,
+    /// Those of them that have an agent.
+    pub inbound_numbers: u32,
+    /// Trunks that are enabled.
+    pub enabled_trunks: u32,
+    /// Active numbers that are attached to no trunk.
+    pub numbers_without_trunk: u32,
+}
+
 const COLUMNS: &str = "id, organization_id, name, provider, credentials_sealed, is_default_outbound, inactive, inactive_since, \
                        inactive_reason, created_at, updated_at";
 
@@ -97,10 +111,7 @@ const NO_SUCH: StoreError = StoreError::NotFound {
 
 fn conflict(error: sqlx::Error) -> StoreError {
     if NAME.is_violated_by(&error) {
-        StoreError::Conflict {
-            field: "name",
-            cure: "another telephony configuration has this name; choose another name".to_owned(),
-        }
+        name_taken()
     } else if error
         .as_database_error()
         .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
@@ -111,7 +122,92 @@ fn conflict(error: sqlx::Error) -> StoreError {
     }
 }
 
+fn name_taken() -> StoreError {
+    StoreError::Conflict {
+        field: "name",
+        cure: "another telephony configuration has this name; choose another name".to_owned(),
+    }
+}
+
 impl Store {
+    /// Whether a configuration may have this name, before a carrier is asked to do something for it. Only the writing itself
+    /// settles the matter. `except` is the configuration that is renamed.
+    ///
+    /// # Errors
+    /// `Conflict`.
+    pub async fn require_free_name(
+        &self,
+        organization: &OrganizationId,
+        name: &str,
+        except: Option<&ConfigurationId>,
+    ) -> Result<(), StoreError> {
+        let query = sqlx::query(
+            "SELECT 1 AS found FROM telephony_configurations WHERE organization_id = $1 AND name = $2 AND id <> $3 LIMIT 1",
+        )
+        .bind(organization.as_str())
+        .bind(name)
+        .bind(except.map_or("", ConfigurationId::as_str));
+        match optional(query, &self.pool).await? {
+            None => Ok(()),
+            Some(_) => Err(name_taken()),
+        }
+    }
+
+    /// Whether the numbers of a configuration may move to another account id with it, before a carrier is asked to do
+    /// something there. Only the writing itself settles the matter.
+    ///
+    /// # Errors
+    /// `Conflict`.
+    pub async fn require_free_account(
+        &self,
+        configuration: &Configuration,
+        account_id: Option<&AccountId>,
+    ) -> Result<(), StoreError> {
+        let Some(index) = self.account_index(&configuration.provider, account_id) else {
+            return Ok(());
+        };
+        match self
+            .route_holder(&configuration.id, &configuration.provider, Some(&index))
+            .await?
+        {
+            None => Ok(()),
+            holder => Err(numbers::route_taken(
+                "account id",
+                &configuration.organization,
+                holder.as_ref(),
+            )?),
+        }
+    }
+
+    /// Counts what a configuration has.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn configuration_facts(
+        &self,
+        organization: &OrganizationId,
+        id: &ConfigurationId,
+    ) -> Result<ConfigurationFacts, StoreError> {
+        let query = sqlx::query(
+            "SELECT COUNT(*) AS active, COUNT(agent_id) AS inbound, COUNT(trunk_id) AS attached, \
+             (SELECT COUNT(*) FROM telephony_trunks t WHERE t.organization_id = $1 AND t.configuration_id = $2 AND t.enabled = 1) \
+             AS trunks FROM phone_numbers WHERE organization_id = $1 AND configuration_id = $2 AND is_active = 1",
+        )
+        .bind(organization.as_str())
+        .bind(id.as_str());
+        let Some(row) = optional(query, &self.pool).await? else {
+            return Ok(ConfigurationFacts::default());
+        };
+        let count = |column| Ok::<u32, StoreError>(u32::try_from(get::<i64>(&row, column)?).unwrap_or(u32::MAX));
+        let active_numbers = count("active")?;
+        Ok(ConfigurationFacts {
+            active_numbers,
+            inbound_numbers: count("inbound")?,
+            enabled_trunks: count("trunks")?,
+            numbers_without_trunk: active_numbers.saturating_sub(count("attached")?),
+        })
+    }
+
     /// Creates a configuration, exactly as asked: it becomes the default only when that is said.
     ///
     /// # Errors
@@ -226,6 +322,17 @@ impl Store {
         provider: &str,
         index: Option<&str>,
     ) -> Result<StoreError, StoreError> {
+        let holder = self.route_holder(id, provider, index).await?;
+        numbers::route_taken("account id", organization, holder.as_ref())
+    }
+
+    /// The organisation, and the name of its configuration, that routes a number of this one under `index`.
+    async fn route_holder(
+        &self,
+        id: &ConfigurationId,
+        provider: &str,
+        index: Option<&str>,
+    ) -> Result<Option<AnyRow>, StoreError> {
         let query = sqlx::query(
             "SELECT other.organization_id AS organization_id, holder.name AS name FROM phone_numbers mine \
              JOIN phone_numbers other ON other.address_normalized = mine.address_normalized AND other.provider = $2 \
@@ -235,8 +342,7 @@ impl Store {
         .bind(id.as_str())
         .bind(provider)
         .bind(index);
-        let row = optional(query, &self.pool).await?;
-        numbers::route_taken("account id", organization, row.as_ref())
+        Ok(optional(query, &self.pool).await?)
     }
 
     /// One configuration, parked or not.
@@ -298,36 +404,30 @@ impl Store {
         Ok(configuration)
     }
 
-    /// Parks a configuration: until a user reactivates it, no call uses it. Parking it again keeps the first reason.
+    /// Parks a configuration: until a user reactivates it, no call uses it. `true` when it was not parked before: parking it
+    /// again keeps the first reason. The reason is for its user, and cut at 255 characters.
     ///
     /// # Errors
-    /// `NotFound`.
-    pub async fn deactivate_configuration(
+    /// The database fails.
+    pub async fn park_configuration(
         &self,
-        organization: &OrganizationId,
         id: &ConfigurationId,
         reason: &str,
         now: UnixMs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let result = sqlx::query(
-            "UPDATE telephony_configurations SET inactive_since = CASE inactive WHEN 1 THEN inactive_since ELSE $3 END, \
-             inactive_reason = CASE inactive WHEN 1 THEN inactive_reason ELSE $4 END, inactive = 1, updated_at = $3 \
-             WHERE id = $1 AND organization_id = $2",
+            "UPDATE telephony_configurations SET inactive = 1, inactive_since = $2, inactive_reason = $3, updated_at = $2 \
+             WHERE id = $1 AND inactive = 0",
         )
         .bind(id.as_str())
-        .bind(organization.as_str())
         .bind(now)
         .bind(reason.chars().take(REASON_CHARS_MAX).collect::<String>())
         .execute(&self.writer)
         .await?;
-        if result.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
-        }
+        Ok(result.rows_affected() > 0)
     }
 
-    /// Undoes [`Store::deactivate_configuration`].
+    /// Undoes [`Store::park_configuration`].
     ///
     /// # Errors
     /// `NotFound`.
@@ -604,14 +704,15 @@ mod tests {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;
         let made = store.configuration(&acme, "main", None).await;
-        store
-            .deactivate_configuration(&acme, &made.id, "refused: wrong password", 5)
-            .await
-            .unwrap();
-        store
-            .deactivate_configuration(&acme, &made.id, "again", 6)
-            .await
-            .unwrap();
+        let reason = "refused: wrong password";
+        assert!(store.park_configuration(&made.id, reason, 5).await.unwrap());
+        assert!(!store.park_configuration(&made.id, "again", 6).await.unwrap());
+        assert!(
+            !store
+                .park_configuration(&ConfigurationId::generate(), "x", 6)
+                .await
+                .unwrap()
+        );
         let parked = store.find_configuration(&acme, &made.id).await.unwrap();
         assert_eq!(
             parked.inactive,
@@ -628,6 +729,9 @@ mod tests {
                 .inactive,
             None
         );
+        store.park_configuration(&made.id, &"ü".repeat(300), 8).await.unwrap();
+        let parked = store.find_configuration(&acme, &made.id).await.unwrap();
+        assert_eq!(parked.inactive.unwrap().reason, "ü".repeat(255));
     }
 
     #[tokio::test]
@@ -647,6 +751,10 @@ mod tests {
                 Some(AccountId::new(account)),
             )),
         };
+        for (account, is_free) in [("A3", false), ("A2", true), ("A1", true), ("", true)] {
+            let found = store.require_free_account(&mine, Some(&AccountId::new(account))).await;
+            assert_eq!(found.is_ok(), is_free, "{account}: {found:?}");
+        }
         let error = store
             .update_configuration(&acme, &mine.id, onto("A3"), 5)
             .await

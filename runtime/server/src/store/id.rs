@@ -76,6 +76,8 @@ ids! {
     ConfigurationId;
     /// Names a phone number's row. It is not the number.
     NumberId;
+    /// Names a trunk's row. It is not the trunk's name.
+    TrunkId;
 }
 
 #[cfg(test)]

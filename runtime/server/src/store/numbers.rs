@@ -7,7 +7,7 @@ use strowger_call::{Address, Country};
 
 use super::{
     AccountId, Agent, AgentId, Columns, Configuration, ConfigurationId, NumberId, OrganizationId, Store, StoreError,
-    Unique, UnixMs, WrittenAddress, flag, get, json, optional, parse, parse_optional,
+    TrunkId, Unique, UnixMs, WrittenAddress, flag, get, json, optional, parse, parse_optional, trunks,
 };
 
 const ADDRESS: Unique = Unique {
@@ -38,6 +38,8 @@ pub struct PhoneNumber {
     pub label: Option<String>,
     /// Who takes its inbound calls.
     pub agent: Option<AgentId>,
+    /// The trunk that calls from it take; one of its configuration.
+    pub trunk: Option<TrunkId>,
     /// Whether it takes and makes calls.
     pub is_active: bool,
     /// Whether outbound calls of its configuration show it unless they say otherwise.
@@ -69,6 +71,8 @@ pub struct NewNumber {
     pub label: Option<String>,
     /// See [`PhoneNumber::agent`].
     pub agent: Option<AgentId>,
+    /// See [`PhoneNumber::trunk`].
+    pub trunk: Option<TrunkId>,
     /// See [`PhoneNumber::is_active`].
     pub is_active: bool,
     /// Takes the default from the number that has it.
@@ -84,21 +88,14 @@ pub struct NumberChange {
     pub label: Option<Option<String>>,
     /// See [`PhoneNumber::agent`].
     pub agent: Option<Option<AgentId>>,
+    /// See [`PhoneNumber::trunk`].
+    pub trunk: Option<Option<TrunkId>>,
     /// See [`PhoneNumber::is_active`].
     pub is_active: Option<bool>,
     /// See [`PhoneNumber::country`].
     pub country: Option<Option<Country>>,
     /// See [`PhoneNumber::metadata`].
     pub metadata: Option<Value>,
-}
-
-/// How many numbers a configuration has, for its checklist.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct NumberCounts {
-    /// Active numbers.
-    pub active: u64,
-    /// Active numbers with an agent.
-    pub routed: u64,
 }
 
 /// Where an inbound call goes.
@@ -114,8 +111,8 @@ pub struct Route {
     pub agent: Option<Agent>,
 }
 
-const COLUMNS: &str = "id, organization_id, configuration_id, address, address_normalized, country_code, label, agent_id, is_active, \
-                       is_default_caller_id, metadata, created_at, updated_at";
+const COLUMNS: &str = "id, organization_id, configuration_id, address, address_normalized, country_code, label, agent_id, trunk_id, \
+                       is_active, is_default_caller_id, metadata, created_at, updated_at";
 
 const NO_SUCH: StoreError = StoreError::NotFound { what: "phone number" };
 
@@ -140,8 +137,8 @@ impl Store {
     /// Creates a number.
     ///
     /// # Errors
-    /// `NotFound` when the configuration or the agent is not the organisation's; `Conflict` when the organisation has the
-    /// number, or anybody routes it under the same provider and account.
+    /// `NotFound` when the configuration or the agent is not the organisation's, or the trunk not the configuration's;
+    /// `Conflict` when the organisation has the number, or anybody routes it under the same provider and account.
     pub async fn create_number(&self, new: NewNumber, now: UnixMs) -> Result<PhoneNumber, StoreError> {
         let mut tx = self.begin().await?;
         let query = sqlx::query(
@@ -157,13 +154,16 @@ impl Store {
         if let Some(agent) = &new.agent {
             require_agent(&mut tx, &new.organization, agent).await?;
         }
+        if let Some(trunk) = &new.trunk {
+            trunks::require_trunk(&mut tx, &new.configuration, trunk).await?;
+        }
         if new.is_default_caller_id {
             clear_default(&mut tx, &new.configuration, now).await?;
         }
         let inserted = sqlx::query(
             "INSERT INTO phone_numbers (id, organization_id, configuration_id, address, address_normalized, address_type, country_code, \
-             label, agent_id, is_active, is_default_caller_id, metadata, provider, account_index, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
+             label, agent_id, trunk_id, is_active, is_default_caller_id, metadata, provider, account_index, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)",
         )
         .bind(new.id.as_str())
         .bind(new.organization.as_str())
@@ -174,6 +174,7 @@ impl Store {
         .bind(new.country.as_ref().map(Country::as_str))
         .bind(new.label.as_deref())
         .bind(new.agent.as_ref().map(AgentId::as_str))
+        .bind(new.trunk.as_ref().map(TrunkId::as_str))
         .bind(i64::from(new.is_active))
         .bind(i64::from(new.is_default_caller_id))
         .bind(new.metadata.to_string())
@@ -198,6 +199,7 @@ impl Store {
             country: new.country,
             label: new.label,
             agent: new.agent,
+            trunk: new.trunk,
             is_active: new.is_active,
             is_default_caller_id: new.is_default_caller_id,
             metadata: new.metadata,
@@ -305,35 +307,10 @@ impl Store {
         rows.iter().map(number_of).collect()
     }
 
-    /// Counts the numbers of a configuration.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn number_counts(
-        &self,
-        organization: &OrganizationId,
-        configuration: &ConfigurationId,
-    ) -> Result<NumberCounts, StoreError> {
-        let query = sqlx::query(
-            "SELECT COUNT(*) AS active, COUNT(agent_id) AS routed FROM phone_numbers \
-             WHERE organization_id = $1 AND configuration_id = $2 AND is_active = 1",
-        )
-        .bind(organization.as_str())
-        .bind(configuration.as_str());
-        let Some(row) = optional(query, &self.pool).await? else {
-            return Ok(NumberCounts::default());
-        };
-        let count = |column| Ok::<u64, StoreError>(get::<i64>(&row, column)?.unsigned_abs());
-        Ok(NumberCounts {
-            active: count("active")?,
-            routed: count("routed")?,
-        })
-    }
-
     /// Changes a number.
     ///
     /// # Errors
-    /// `NotFound`, also when the agent is not the organisation's.
+    /// `NotFound`, also when the agent is not the organisation's or the trunk not the configuration's.
     pub async fn update_number(
         &self,
         organization: &OrganizationId,
@@ -354,15 +331,19 @@ impl Store {
         if let Some(Some(agent)) = &change.agent {
             require_agent(&mut tx, organization, agent).await?;
         }
+        if let Some(Some(trunk)) = &change.trunk {
+            trunks::require_trunk(&mut tx, configuration, trunk).await?;
+        }
         number.label = change.label.unwrap_or(number.label);
         number.agent = change.agent.unwrap_or(number.agent);
+        number.trunk = change.trunk.unwrap_or(number.trunk);
         number.is_active = change.is_active.unwrap_or(number.is_active);
         number.country = change.country.unwrap_or(number.country);
         number.metadata = change.metadata.unwrap_or(number.metadata);
         number.updated_at = now;
         sqlx::query(
-            "UPDATE phone_numbers SET label = $2, agent_id = $3, is_active = $4, country_code = $5, metadata = $6, updated_at = $7 \
-             WHERE id = $1",
+            "UPDATE phone_numbers SET label = $2, agent_id = $3, is_active = $4, country_code = $5, metadata = $6, updated_at = $7, \
+             trunk_id = $8 WHERE id = $1",
         )
         .bind(id.as_str())
         .bind(number.label.as_deref())
@@ -371,6 +352,7 @@ impl Store {
         .bind(number.country.as_ref().map(Country::as_str))
         .bind(number.metadata.to_string())
         .bind(now)
+        .bind(number.trunk.as_ref().map(TrunkId::as_str))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -452,7 +434,7 @@ impl Store {
              c.updated_at AS c_updated_at, \
              n.id AS n_id, n.organization_id AS n_organization_id, n.configuration_id AS n_configuration_id, n.address AS n_address, \
              n.address_normalized AS n_address_normalized, n.country_code AS n_country_code, n.label AS n_label, \
-             n.agent_id AS n_agent_id, n.is_active AS n_is_active, n.is_default_caller_id AS n_is_default_caller_id, \
+             n.agent_id AS n_agent_id, n.trunk_id AS n_trunk_id, n.is_active AS n_is_active, n.is_default_caller_id AS n_is_default_caller_id, \
              n.metadata AS n_metadata, n.created_at AS n_created_at, n.updated_at AS n_updated_at, \
              a.id AS a_id, a.organization_id AS a_organization_id, a.name AS a_name, a.protocol AS a_protocol, a.url AS a_url, \
              a.sample_rate_hz AS a_sample_rate_hz, a.headers_sealed AS a_headers_sealed, a.record AS a_record, \
@@ -504,6 +486,7 @@ fn number_of<'r>(row: impl Into<Columns<'r>>) -> Result<PhoneNumber, StoreError>
         country,
         label: get(row, "label")?,
         agent: parse_optional(row, "agent_id", AgentId::try_from)?,
+        trunk: parse_optional(row, "trunk_id", TrunkId::try_from)?,
         is_active: flag(row, "is_active")?,
         is_default_caller_id: flag(row, "is_default_caller_id")?,
         metadata: json(row, "metadata")?,
@@ -541,6 +524,7 @@ async fn clear_default(
 
 #[cfg(test)]
 mod tests {
+    use super::super::ConfigurationFacts;
     use super::super::testing::{self, TestStore};
     use super::*;
 
@@ -603,10 +587,7 @@ mod tests {
             ..NumberChange::default()
         };
         store.update_number(&acme, &mine.id, &number.id, on, 2).await.unwrap();
-        store
-            .deactivate_configuration(&acme, &mine.id, "refused", 3)
-            .await
-            .unwrap();
+        assert!(store.park_configuration(&mine.id, "refused", 3).await.unwrap());
         assert!(
             route(&store, "A1", "+14155551234").await.is_none(),
             "parked configuration"
@@ -744,8 +725,13 @@ mod tests {
         assert_eq!(store.find_number(&acme, &main.id, &made.id).await.unwrap(), made);
         assert!(!format!("{made:?}").contains("4155550001"));
         assert_eq!(
-            store.number_counts(&acme, &main.id).await.unwrap(),
-            NumberCounts { active: 1, routed: 1 }
+            store.configuration_facts(&acme, &main.id).await.unwrap(),
+            ConfigurationFacts {
+                active_numbers: 1,
+                inbound_numbers: 1,
+                enabled_trunks: 0,
+                numbers_without_trunk: 1
+            }
         );
         let steal = NumberChange {
             agent: Some(Some(their_agent.id)),

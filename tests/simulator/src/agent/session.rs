@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 
 use super::{
     AgentDo, AgentEnd, AgentOptions, AgentProtocol, AgentReport, AgentScript, AgentWhen, ClearDone, HeardAudio,
-    MarkReached, Pace, SpokenAudio,
+    MarkReached, Pace, SpokenAudio, TransferSeen,
     wire::{Heard, Wire},
 };
 use crate::{
@@ -215,6 +215,16 @@ impl Mind<'_> {
                 }
             }
             AgentDo::EchoBack => self.echo = true,
+            AgentDo::Transfer(transfer) => {
+                if let Some(message) = self.wire.transfer(&transfer) {
+                    self.send(message);
+                }
+            }
+            AgentDo::CancelTransfer => {
+                if let Some(message) = self.wire.cancel_transfer() {
+                    self.send(message);
+                }
+            }
         }
         if matches!(self.pace, Pace::AtOnce { .. }) {
             while self.utter() {}
@@ -307,6 +317,11 @@ impl Mind<'_> {
                 self.report
                     .update(|report| report.cleared.push(ClearDone { at, heard_ms, marks }));
                 self.happened(|when| *when == AgentWhen::Cleared);
+            }
+            Heard::Transfer(seen) => {
+                let seen = TransferSeen { at, ..seen };
+                self.report.update(|report| report.transfers.push(seen.clone()));
+                self.happened(|when| matches!(when, AgentWhen::Transfer(state) if *state == seen.state));
             }
             Heard::Stopped(reason) => {
                 self.report.update(|report| report.stop = Some(reason));

@@ -1,20 +1,32 @@
 //! The two protocols' envelopes, from the agent's side.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::AgentProtocol;
+use super::{AgentProtocol, Transfer, TransferSeen};
 use crate::carrier::WireAudio;
 
 /// A message of the gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Heard {
-    Started { rate_hz: u32 },
+    Started {
+        rate_hz: u32,
+    },
     Audio(Vec<i16>),
     Dtmf(char),
-    Mark { name: String, heard_ms: Option<u64> },
-    Cleared { heard_ms: Option<u64>, marks: Vec<String> },
+    Mark {
+        name: String,
+        heard_ms: Option<u64>,
+    },
+    Cleared {
+        heard_ms: Option<u64>,
+        marks: Vec<String>,
+    },
+    /// What becomes of a transfer; the time is filled in by the session.
+    Transfer(TransferSeen),
     Stopped(String),
     Other,
 }
@@ -39,6 +51,10 @@ impl Wire {
     /// Reads a message; control messages are given back as JSON too, for the report.
     pub(crate) fn read(&mut self, message: &Message) -> Result<(Heard, Option<Value>), String> {
         match (self, message) {
+            // Not messages: they keep the connection alive, and the library answers them.
+            (_, Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {
+                Ok((Heard::Other, None))
+            }
             (Self::Strowger, Message::Binary(bytes)) => {
                 if bytes.len() % 2 != 0 {
                     return Err(format!("{} bytes are no 16-bit samples", bytes.len()));
@@ -50,8 +66,7 @@ impl Wire {
                 Ok((read_strowger(&value)?, Some(value)))
             }
             (Self::MediaStreams { stream_id }, Message::Text(text)) => read_media_streams(stream_id, text),
-            (Self::MediaStreams { .. }, _) => Err("a binary message".to_owned()),
-            _ => Ok((Heard::Other, None)),
+            (Self::MediaStreams { .. }, Message::Binary(_)) => Err("a binary message".to_owned()),
         }
     }
 
@@ -96,6 +111,36 @@ impl Wire {
         match self {
             Self::MediaStreams { .. } => None,
             Self::Strowger => Some(text(&json!({ "type": "send_dtmf", "digits": digits }))),
+        }
+    }
+
+    /// `None` where an agent cannot transfer.
+    pub(crate) fn transfer(&self, transfer: &Transfer) -> Option<Message> {
+        match self {
+            Self::MediaStreams { .. } => None,
+            Self::Strowger => {
+                let mut message = json!({ "type": "transfer", "destination": transfer.destination });
+                let optional = [
+                    ("ring_timeout_s", transfer.ring_timeout_s.map(Value::from)),
+                    ("caller_id", transfer.caller_id.as_deref().map(Value::from)),
+                    ("announcement", transfer.announcement.as_deref().map(Value::from)),
+                    ("hold", transfer.hold.map(|hold| hold.name().into())),
+                ];
+                for (name, value) in optional {
+                    if let Some(value) = value {
+                        message[name] = value;
+                    }
+                }
+                Some(text(&message))
+            }
+        }
+    }
+
+    /// `None` where an agent cannot transfer.
+    pub(crate) fn cancel_transfer(&self) -> Option<Message> {
+        match self {
+            Self::MediaStreams { .. } => None,
+            Self::Strowger => Some(text(&json!({ "type": "cancel_transfer" }))),
         }
     }
 
@@ -169,6 +214,11 @@ fn read_strowger(value: &Value) -> Result<Heard, String> {
                 .collect();
             Ok(Heard::Cleared { heard_ms, marks })
         }
+        "transfer" => Ok(Heard::Transfer(TransferSeen {
+            at: Duration::ZERO,
+            state: string(&value["state"], "the transfer's state")?,
+            reason: value["reason"].as_str().map(str::to_owned),
+        })),
         "stop" => Ok(Heard::Stopped(value["reason"].as_str().unwrap_or_default().to_owned())),
         _ => Ok(Heard::Other),
     }
@@ -223,6 +273,32 @@ mod tests {
             Heard::Audio(vec![1, -1])
         );
         assert!(wire.read(&Message::binary(vec![1])).is_err());
+    }
+
+    #[test]
+    fn a_ping_is_not_a_message() {
+        for protocol in [AgentProtocol::MediaStreams, AgentProtocol::Strowger] {
+            let ping = Message::Ping(vec![1, 2, 3].into());
+            assert_eq!(Wire::new(protocol).read(&ping), Ok((Heard::Other, None)));
+        }
+    }
+
+    #[test]
+    fn transfers_are_asked_for_and_their_states_read() {
+        let mut wire = Wire::new(AgentProtocol::Strowger);
+        let asked = wire.transfer(&Transfer::to("+14155550111").ring_timeout_s(20)).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(asked.to_text().unwrap()).unwrap(),
+            json!({ "type": "transfer", "destination": "+14155550111", "ring_timeout_s": 20 })
+        );
+        let told = Message::text(r#"{"type":"transfer","state":"failed","reason":"busy"}"#);
+        let seen = TransferSeen {
+            at: Duration::ZERO,
+            state: "failed".into(),
+            reason: Some("busy".into()),
+        };
+        assert_eq!(wire.read(&told).unwrap().0, Heard::Transfer(seen));
+        assert!(Wire::new(AgentProtocol::MediaStreams).cancel_transfer().is_none());
     }
 
     #[test]

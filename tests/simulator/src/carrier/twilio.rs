@@ -15,8 +15,8 @@ use sha2::Sha256;
 
 use super::{
     CallRecord, Carrier, FromGateway, Instruction, Ledger, MediaDialect, RestAnswer, RestRequest, RestResponse,
-    RetryPolicy, StreamInstruction, Tamper, WebhookKind, WebhookRequest, WebhookResponse, WebhookTarget, WireAudio,
-    WireMessage, random_hex, rfc2822,
+    RetryPolicy, StreamInstruction, Tamper, WebhookKind, WebhookRequest, WebhookResponse, WebhookTarget, WireMessage,
+    is_plain_loopback, random_hex, rfc2822,
 };
 use crate::{
     misbehaviour::Signing,
@@ -49,10 +49,6 @@ impl Carrier for Twilio {
 
     fn own_number(&self) -> &'static str {
         OWN_NUMBER
-    }
-
-    fn audio(&self) -> WireAudio {
-        WireAudio::Mulaw
     }
 
     fn new_call_id(&self) -> String {
@@ -138,10 +134,7 @@ impl Carrier for Twilio {
         if url.contains('?') {
             return Some("31920: a stream's address takes no query string".to_owned());
         }
-        let plain_loopback =
-            url.starts_with("ws://127.0.0.1") || url.starts_with("ws://localhost") || url.starts_with("ws://[::1]");
-        // Twilio takes wss only; loopback is our own exception, for gateways without a proxy.
-        (!url.starts_with("wss://") && !plain_loopback).then(|| format!("31920: `{url}` is not a wss address"))
+        (!url.starts_with("wss://") && !is_plain_loopback(url)).then(|| format!("31920: `{url}` is not a wss address"))
     }
 
     fn open_stream(&self, call: &CallRecord, stream: &StreamInstruction) -> Box<dyn MediaDialect> {
@@ -347,7 +340,8 @@ fn status_name(status: CallStatus) -> &'static str {
         CallStatus::Ringing => "ringing",
         CallStatus::InProgress => "in-progress",
         CallStatus::Completed => "completed",
-        CallStatus::Busy => "busy",
+        // A call that is declined is told as busy.
+        CallStatus::Busy | CallStatus::Rejected => "busy",
         CallStatus::NoAnswer => "no-answer",
         CallStatus::Failed => "failed",
         CallStatus::Canceled => "canceled",
@@ -357,6 +351,7 @@ fn status_name(status: CallStatus) -> &'static str {
 fn sip_code(status: CallStatus) -> &'static str {
     match status {
         CallStatus::Busy => "486",
+        CallStatus::Rejected => "603",
         CallStatus::NoAnswer => "480",
         CallStatus::Failed => "404",
         CallStatus::Canceled => "487",
@@ -490,10 +485,6 @@ impl MediaDialect for MediaStream {
             "mark": { "name": name },
         });
         Some(WireMessage::Text(message.to_string()))
-    }
-
-    fn cleared(&mut self) -> Option<WireMessage> {
-        None
     }
 
     fn closing(&mut self) -> Vec<WireMessage> {

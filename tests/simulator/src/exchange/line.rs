@@ -2,26 +2,32 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
-use super::{Call, Callee, Control, Exchange, lock, stream};
+use super::{Call, Callee, Control, Exchange, Out, Start, room, stream};
 use crate::{
-    carrier::{CallRecord, Instruction, WebhookKind, WebhookRequest, WebhookTarget},
+    carrier::{CallRecord, Instruction, WebhookKind, WebhookTarget},
     clock,
-    misbehaviour::Misbehaviour,
-    report::{CallEvent, CallStatus, HangUp, TimedEvent},
-    script::CallerScript,
+    report::{CallEvent, CallStatus, HangUp, TimedEvent, WebhookAttempt},
+    script::{CallerScript, Runner},
     webhook::Courier,
 };
+
+/// How long a caller lets it ring.
+const RINGS_MAX: Duration = Duration::from_secs(60);
+/// How long a person stays on a line that is answered and silent, before there was any media.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a notice waits for its successor to overtake it.
+const OVERTAKEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// What follows an instruction.
 #[derive(Debug)]
@@ -34,30 +40,25 @@ pub(super) enum Flow {
     Ended(HangUp),
 }
 
-impl From<Option<Control>> for Flow {
-    fn from(control: Option<Control>) -> Self {
-        match control {
-            Some(Control::RestHangsUp) => Self::Ended(HangUp::Rest),
-            Some(Control::PersonHangsUp) | None => Self::Ended(HangUp::Person),
-            Some(Control::Instruct(instructions)) => Self::Replace(instructions),
-            Some(Control::Redirect(target)) => Self::Redirect(target),
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) exchange: Arc<Exchange>,
     pub(super) call: Arc<Call>,
     pub(super) control: mpsc::UnboundedReceiver<Control>,
     pub(super) courier: Courier,
-    pub(super) misbehaviour: Misbehaviour,
     pub(super) script: CallerScript,
-    callee: Callee,
-    callbacks: Option<mpsc::UnboundedSender<(String, WebhookRequest)>>,
-    callback_task: JoinHandle<()>,
+    pub(super) runner: Runner,
+    /// When the person goes, whatever happens.
+    pub(super) leaves_at: Option<Instant>,
     /// When the person has had enough, once a media stream has ended.
-    leaves_at: Option<Instant>,
+    bored_at: Option<Instant>,
+    /// The room that a media channel shall sound in.
+    pub(super) seat_wanted: Option<String>,
+    /// A media socket that was opened before the answer.
+    early: Option<stream::Open>,
+    /// Webhooks that were answered otherwise than by their response, which may still come.
+    asked: Vec<JoinHandle<()>>,
+    notices: JoinHandle<()>,
 }
 
 impl Line {
@@ -65,53 +66,57 @@ impl Line {
         exchange: Arc<Exchange>,
         call: Arc<Call>,
         control: mpsc::UnboundedReceiver<Control>,
+        queue: mpsc::UnboundedReceiver<Out>,
         courier: Courier,
-        callee: Callee,
-        misbehaviour: Misbehaviour,
+        start: &Start,
     ) -> Self {
-        let (callbacks, queue) = mpsc::unbounded_channel();
-        let task = deliver_callbacks(
-            Arc::clone(&exchange),
-            Arc::clone(&call),
-            courier.clone(),
-            misbehaviour.clone(),
-            queue,
-        );
-        let callback_task = tokio::spawn(task);
-        exchange.track(callback_task.abort_handle());
-        let script = match &callee {
-            Callee::Answers { script, .. } => script.clone(),
-            _ => CallerScript::new(),
+        let task = deliver_notices(Arc::clone(&exchange), Arc::clone(&call), courier.clone(), queue);
+        let notices = tokio::spawn(task);
+        exchange.track(notices.abort_handle());
+        let script = match start {
+            Start::Inbound { script, .. } | Start::Outbound(Callee::Answers { script, .. }) => script.clone(),
+            Start::Outbound(_) | Start::Media => CallerScript::new(),
         };
-        script.prepare(exchange.carrier.audio().rate_hz());
+        let audio = exchange.carrier.audio();
+        script.prepare(audio.rate_hz());
         Self {
+            runner: Runner::new(&script, audio.rate_hz(), audio.frame_samples()),
             exchange,
             call,
             control,
             courier,
-            misbehaviour,
             script,
-            callee,
-            callbacks: Some(callbacks),
-            callback_task,
             leaves_at: None,
+            bored_at: None,
+            seat_wanted: None,
+            early: None,
+            asked: Vec::new(),
+            notices,
         }
     }
 
-    /// `voice` is where an inbound call is announced; an outbound one has it in its record.
-    pub(super) async fn run(mut self, voice: Option<WebhookTarget>) {
-        let (hang_up, status) = match voice {
-            Some(voice) => self.ring_gateway(voice).await,
-            None => self.ring_callee().await,
+    pub(super) async fn run(mut self, start: Start) {
+        let (hang_up, status) = match start {
+            Start::Inbound { voice, .. } => self.ring_gateway(voice).await,
+            Start::Outbound(callee) => self.ring_callee(callee).await,
+            Start::Media => self.open_media().await,
         };
+        if let Some(early) = self.early.take() {
+            early.abandon(&self).await;
+        }
         self.event(CallEvent::HungUp(hang_up));
         self.call.report.update(|report| report.hang_up = Some(hang_up));
-        self.set_status(status);
-        // The queue ends when its only sender is gone, and the call when everything in it is delivered.
-        drop(self.callbacks.take());
-        if let Err(error) = (&mut self.callback_task).await {
-            tracing::debug!(%error, "status callbacks were cut short");
+        self.set_status(status, Some(hang_up));
+        for asked in self.asked.drain(..) {
+            // Either it comes to its end, or the carrier stops.
+            let _ = asked.await;
         }
+        // The call has ended when everything that it had to tell is delivered.
+        let _ = self.call.notices.send(Out::End);
+        if let Err(error) = (&mut self.notices).await {
+            tracing::debug!(%error, "notices were cut short");
+        }
+        self.call.settled.store(true, Ordering::SeqCst);
         self.call.report.update(|report| report.finished = true);
     }
 
@@ -137,9 +142,14 @@ impl Line {
             .expect("a call that runs is in the ledger")
     }
 
+    /// Tells what has just happened, in the carrier's way.
+    pub(super) fn tell(&self, what: &WebhookKind, given: Option<&WebhookTarget>) {
+        self.exchange.tell(&self.call, what, given);
+    }
+
     /// Moves the call on and tells those who asked to be told.
-    fn set_status(&self, status: CallStatus) {
-        let record = {
+    fn set_status(&self, status: CallStatus, ended_by: Option<HangUp>) {
+        let told = {
             let mut ledger = self.exchange.ledger();
             let record = ledger
                 .calls
@@ -155,9 +165,9 @@ impl Line {
             if record.status.is_final() && record.ended.is_none() {
                 record.ended = Some(SystemTime::now());
             }
-            record.clone()
+            record.ended_by = ended_by;
+            if status.is_final() { record.status } else { status }
         };
-        let told = if status.is_final() { record.status } else { status };
         let at = clock::now();
         self.call.report.update(|report| {
             report.status = told;
@@ -172,37 +182,58 @@ impl Line {
                 event: CallEvent::Status(told),
             });
         });
-        let wanted = record.status_events.contains(&told)
-            || (told.is_final() && record.status_events.contains(&CallStatus::Completed));
-        if let Some(target) = record.status_target.as_ref().filter(|_| wanted) {
-            self.queue_callback(&record, &WebhookKind::Status(told), target);
-            if let Some(record) = self.exchange.ledger().calls.get_mut(&self.call.id) {
-                record.status_sequence += 1;
+        self.tell(&WebhookKind::Status(told), None);
+    }
+
+    /// The person is on the line.
+    fn answer(&mut self) {
+        self.leaves_at = self.script.leaves_after().map(|after| Instant::now() + after);
+        self.set_status(CallStatus::InProgress, None);
+    }
+
+    /// What somebody else wants done with the call.
+    pub(super) async fn order(&mut self) -> Flow {
+        loop {
+            match self.control.recv().await {
+                Some(Control::RestHangsUp) => return Flow::Ended(HangUp::Rest),
+                Some(Control::PersonHangsUp) | None => return Flow::Ended(HangUp::Person),
+                Some(Control::Instruct(instructions)) => return Flow::Replace(instructions),
+                Some(Control::Redirect(target)) => return Flow::Redirect(target),
+                Some(Control::Seat(room)) => self.seat_wanted = room,
+                Some(Control::Digits(digits)) => digits.chars().for_each(|digit| self.hear_digit(digit)),
             }
         }
     }
 
-    /// Sends a callback after those before it, without waiting for it.
-    pub(super) fn queue_callback(&self, record: &CallRecord, kind: &WebhookKind, target: &WebhookTarget) {
-        let tamper = self.exchange.tamper(&self.misbehaviour);
-        let request = self.exchange.carrier.webhook(record, kind, target, &tamper);
-        if let Some(callbacks) = &self.callbacks {
-            // The other end stops only when the whole carrier does.
-            let _ = callbacks.send((kind.to_string(), request));
-        }
+    pub(super) fn hear_digit(&self, digit: char) {
+        self.call.report.update(|report| report.digits_heard.push(digit));
+        self.event(CallEvent::DigitHeard(digit));
     }
 
-    async fn ring_gateway(&mut self, voice: WebhookTarget) -> (HangUp, CallStatus) {
-        match self.ask(WebhookKind::Incoming, voice).await {
+    async fn ring_gateway(&mut self, voice: Option<WebhookTarget>) -> (HangUp, CallStatus) {
+        let asked = match voice {
+            Some(voice) => self.ask(WebhookKind::Incoming, voice).await,
+            None => {
+                self.tell(&WebhookKind::Incoming, None);
+                Flow::Next
+            }
+        };
+        let flow = match asked {
+            // Nothing was said yet: it rings on until the API says something.
+            Flow::Next => tokio::select! {
+                order = self.order() => order,
+                () = sleep(RINGS_MAX) => Flow::Ended(HangUp::Person),
+            },
+            other => other,
+        };
+        match flow {
             Flow::Replace(instructions) => {
                 if let Some(Instruction::Reject { busy }) = instructions.first() {
                     self.event(CallEvent::Instruction("reject".to_owned()));
-                    return (
-                        HangUp::Markup,
-                        if *busy { CallStatus::Busy } else { CallStatus::NoAnswer },
-                    );
+                    let status = if *busy { CallStatus::Busy } else { CallStatus::NoAnswer };
+                    return (HangUp::Markup, status);
                 }
-                self.set_status(CallStatus::InProgress);
+                self.answer();
                 (self.execute(instructions).await, CallStatus::Completed)
             }
             Flow::Ended(hang_up @ HangUp::Person) => (hang_up, CallStatus::Canceled),
@@ -211,50 +242,81 @@ impl Line {
         }
     }
 
-    async fn ring_callee(&mut self) -> (HangUp, CallStatus) {
-        self.set_status(CallStatus::Initiated);
-        if matches!(self.callee, Callee::Unreachable) {
+    async fn ring_callee(&mut self, callee: Callee) -> (HangUp, CallStatus) {
+        self.set_status(CallStatus::Initiated, None);
+        if matches!(callee, Callee::Unreachable) {
             return (HangUp::Unanswered, CallStatus::Failed);
         }
-        self.set_status(CallStatus::Ringing);
-        let (after, unanswered) = match &self.callee {
+        let record = self.record();
+        if let Some(Instruction::Stream(stream)) = record.instructions.iter().flatten().next()
+            && stream.before_answer
+        {
+            self.early = stream::open(self, stream).await;
+        }
+        self.set_status(CallStatus::Ringing, None);
+        let (mut after, mut unanswered) = match &callee {
             Callee::Answers { after, .. } => (*after, None),
             Callee::NoAnswer { after } => (*after, Some(CallStatus::NoAnswer)),
+            Callee::Rejects { after } => (*after, Some(CallStatus::Rejected)),
             Callee::Busy | Callee::Unreachable => (Duration::ZERO, Some(CallStatus::Busy)),
         };
-        if let Flow::Ended(hang_up) = self.wait(after).await {
-            return (hang_up, CallStatus::Canceled);
+        if let Some(timeout) = record.ring_timeout
+            && timeout < after
+            && !self.call.misbehaviour.ignores_ring_timeout
+        {
+            (after, unanswered) = (timeout, Some(CallStatus::NoAnswer));
+        }
+        let answered_at = Instant::now() + after;
+        loop {
+            tokio::select! {
+                () = sleep_until(answered_at) => break,
+                order = self.order() => match order {
+                    Flow::Ended(hang_up) => return (hang_up, CallStatus::Canceled),
+                    _ => self.note("instructions for a call that is not answered yet"),
+                },
+            }
         }
         if let Some(status) = unanswered {
             return (HangUp::Unanswered, status);
         }
-        if let Callee::Answers { answered_by, .. } = &self.callee
+        if let Callee::Answers { answered_by, .. } = callee
             && let Some(record) = self.exchange.ledger().calls.get_mut(&self.call.id)
         {
-            record.answered_by = Some(answered_by.clone());
+            record.answered_by = Some(answered_by);
         }
-        self.set_status(CallStatus::InProgress);
-        let record = self.record();
-        let first = match (record.answer_document, record.answer) {
-            (Some(document), _) => {
-                let response = crate::carrier::WebhookResponse {
-                    status: 200,
-                    content_type: "text/xml".to_owned(),
-                    body: document,
-                };
-                match self.exchange.carrier.read_answer(&response) {
-                    Ok(instructions) => Flow::Replace(instructions),
-                    Err(reason) => self.fault(reason),
-                }
-            }
+        self.answer();
+        let first = match (record.instructions, record.answer) {
+            (Some(instructions), _) => Flow::Replace(instructions),
             (None, Some(target)) => self.ask(WebhookKind::Answered, target).await,
             (None, None) => self.fault("nothing says what to do with the call".to_owned()),
         };
-        match first {
-            Flow::Replace(instructions) => (self.execute(instructions).await, CallStatus::Completed),
-            Flow::Ended(hang_up) => (hang_up, CallStatus::Completed),
-            Flow::Next | Flow::Redirect(_) => (HangUp::Fault, CallStatus::Completed),
-        }
+        let hang_up = match first {
+            Flow::Replace(instructions) => self.execute(instructions).await,
+            // The gateway says later what it wants.
+            Flow::Next => self.execute(vec![Instruction::Await]).await,
+            Flow::Ended(hang_up) => hang_up,
+            Flow::Redirect(_) => HangUp::Fault,
+        };
+        (hang_up, CallStatus::Completed)
+    }
+
+    /// A media channel is there as long as its socket is.
+    async fn open_media(&mut self) -> (HangUp, CallStatus) {
+        self.set_status(CallStatus::Initiated, None);
+        let instructions = self.record().instructions.unwrap_or_default();
+        let Some(Instruction::Stream(stream)) = instructions.first() else {
+            self.note("a media channel without a stream");
+            return (HangUp::Fault, CallStatus::Failed);
+        };
+        let Some(open) = stream::open(self, stream).await else {
+            return (HangUp::Fault, CallStatus::Failed);
+        };
+        self.set_status(CallStatus::InProgress, None);
+        let hang_up = match stream::run(self, open).await {
+            Flow::Ended(hang_up) => hang_up,
+            Flow::Next | Flow::Replace(_) | Flow::Redirect(_) => HangUp::Media,
+        };
+        (hang_up, CallStatus::Completed)
     }
 
     fn fault(&self, reason: String) -> Flow {
@@ -262,47 +324,93 @@ impl Line {
         Flow::Ended(HangUp::Fault)
     }
 
-    /// Asks the gateway what to do: [`Flow::Replace`] with its answer, or the end of the call; it follows redirections itself.
+    /// Asks the gateway what to do: [`Flow::Replace`] with its answer, [`Flow::Next`] when it says nothing yet, or the end of
+    /// the call; it follows redirections itself.
     async fn ask(&mut self, mut kind: WebhookKind, mut target: WebhookTarget) -> Flow {
         loop {
             let record = self.record();
             let carrier = self.exchange.carrier;
-            let request = carrier.webhook(&record, &kind, &target, &self.exchange.tamper(&self.misbehaviour));
+            let tamper = self.exchange.tamper(&self.call.misbehaviour);
+            let request = carrier.webhook(&record, &kind, &target, &tamper);
+            let url = request.url.clone();
+            let (answered, answer) = oneshot::channel();
             let policy = carrier.retry_policy(&target.url);
             let name = kind.to_string();
-            let report = &self.call.report;
-            let log = |attempt| report.update(|report| report.webhooks.push(attempt));
-            let deliveries = (0..=self.misbehaviour.webhook_copies).map(|copy| {
-                self.courier
-                    .deliver(&request, &name, copy, policy, self.misbehaviour.slow_webhook, &log)
+            let (call, courier) = (Arc::clone(&self.call), self.courier.clone());
+            let mut delivery = tokio::spawn(async move {
+                let log = |attempt| call.report.update(|report| report.webhooks.push(attempt));
+                let slow = call.misbehaviour.slow_webhook;
+                let deliveries = (0..=call.misbehaviour.webhook_copies)
+                    .map(|copy| courier.deliver(&request, &name, copy, policy, slow, &log));
+                let response = join_all(deliveries).await.into_iter().next().flatten();
+                // A call that did not wait for it has its orders already.
+                let _ = answered.send(response);
             });
-            let answered = tokio::select! {
-                responses = join_all(deliveries) => Ok(responses.into_iter().next().flatten()),
-                control = self.control.recv() => Err(control),
-            };
-            match answered {
-                Ok(None) => return self.fault(format!("11200: no answer from {}", request.url)),
-                Ok(Some(response)) => {
+            self.exchange.track(delivery.abort_handle());
+            let flow = tokio::select! {
+                response = answer => {
+                    let Some(response) = response.ok().flatten() else {
+                        return self.fault(format!("11200: no answer from {url}"));
+                    };
                     return match carrier.read_answer(&response) {
+                        Ok(instructions) if instructions.first() == Some(&Instruction::Await) => Flow::Next,
                         Ok(instructions) => Flow::Replace(instructions),
                         Err(reason) => self.fault(reason),
                     };
                 }
-                Err(Some(Control::Redirect(other))) => (kind, target) = (WebhookKind::Redirected, other),
-                Err(control) => return control.into(),
+                order = self.order() => order,
+            };
+            if let Flow::Ended(_) = flow {
+                delivery.abort();
+                // Nothing of it is left to be told.
+                let _ = (&mut delivery).await;
+                return flow;
+            }
+            // The gateway used its API while it was being asked; its response is still to come.
+            self.asked.push(delivery);
+            match flow {
+                Flow::Redirect(other) => (kind, target) = (WebhookKind::Redirected, other),
+                other => return other,
             }
         }
     }
 
     /// Carries out instructions until the call ends.
     async fn execute(&mut self, instructions: Vec<Instruction>) -> HangUp {
+        self.call.settled.store(true, Ordering::SeqCst);
+        // Whoever waits for that looks at the report.
+        self.call.report.update(|_| ());
         let mut queue = VecDeque::from(instructions);
+        let mut used_up = HangUp::Markup;
         while let Some(instruction) = queue.pop_front() {
+            used_up = match instruction {
+                Instruction::Conference(_) => HangUp::Conference,
+                _ => HangUp::Markup,
+            };
             let flow = match instruction {
                 Instruction::Stream(stream) => {
-                    let flow = stream::run(self, &stream).await;
-                    self.leaves_at = Some(Instant::now() + self.script.patience_or_default());
+                    let open = match self.early.take() {
+                        Some(early) => Some(early),
+                        None => stream::open(self, &stream).await,
+                    };
+                    let flow = match open {
+                        Some(open) => stream::run(self, open).await,
+                        None => Flow::Next,
+                    };
+                    self.bored_at = Some(Instant::now() + self.script.patience_or_default());
                     flow
+                }
+                Instruction::Conference(conference) => {
+                    let flow = room::run(self, &conference).await;
+                    self.bored_at = Some(Instant::now() + self.script.patience_or_default());
+                    flow
+                }
+                Instruction::Await => {
+                    self.event(CallEvent::Instruction("await".to_owned()));
+                    match self.wait(SILENCE_MAX).await {
+                        Flow::Next => Flow::Ended(HangUp::Person),
+                        other => other,
+                    }
                 }
                 Instruction::Pause(duration) => {
                     self.event(CallEvent::Instruction(format!("pause {duration:?}")));
@@ -330,7 +438,6 @@ impl Line {
                     self.event(CallEvent::Instruction(format!("redirect {}", target.url)));
                     Flow::Redirect(target)
                 }
-                Instruction::Conference { name, ends_on_exit } => self.join_conference(&name, ends_on_exit).await,
                 Instruction::Unknown(verb) => {
                     self.note(format!("an instruction that is not simulated: {verb}"));
                     Flow::Next
@@ -346,79 +453,87 @@ impl Line {
                 Flow::Ended(hang_up) => return hang_up,
             }
         }
-        HangUp::Markup
+        used_up
     }
 
     async fn wait(&mut self, duration: Duration) -> Flow {
-        let leaves_at = self.leaves_at;
+        let (leaves_at, bored_at) = (self.leaves_at, self.bored_at);
         tokio::select! {
             () = sleep(duration) => Flow::Next,
             () = maybe_until(leaves_at) => Flow::Ended(HangUp::Person),
-            control = self.control.recv() => control.into(),
+            () = maybe_until(bored_at) => Flow::Ended(HangUp::Person),
+            order = self.order() => order,
         }
-    }
-
-    async fn join_conference(&mut self, name: &str, ends_on_exit: bool) -> Flow {
-        let ended = lock(&self.exchange.conferences)
-            .entry(name.to_owned())
-            .or_insert_with(|| broadcast::channel(1).0)
-            .clone();
-        let mut end = ended.subscribe();
-        self.event(CallEvent::ConferenceJoined(name.to_owned()));
-        let flow = tokio::select! {
-            _ = end.recv() => return Flow::Ended(HangUp::Conference),
-            control = self.control.recv() => Flow::from(control),
-        };
-        if ends_on_exit {
-            lock(&self.exchange.conferences).remove(name);
-            // An error means that nobody else is in it.
-            let _ = ended.send(());
-        }
-        flow
     }
 }
 
-async fn maybe_until(instant: Option<Instant>) {
+pub(super) async fn maybe_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }
 
-/// Delivers a call's callbacks one after the other, because their order is what a carrier guarantees at best.
-async fn deliver_callbacks(
+/// Delivers a call's notices one after the other, because their order is what a carrier guarantees at best.
+async fn deliver_notices(
     exchange: Arc<Exchange>,
     call: Arc<Call>,
     courier: Courier,
-    misbehaviour: Misbehaviour,
-    mut queue: mpsc::UnboundedReceiver<(String, WebhookRequest)>,
+    mut queue: mpsc::UnboundedReceiver<Out>,
 ) {
-    let log = |attempt| call.report.update(|report| report.webhooks.push(attempt));
+    let misbehaviour = &call.misbehaviour;
+    let deliver = async |out: Out| {
+        deliver_copies(&exchange, &call, &courier, out).await;
+        call.untold.fetch_sub(1, Ordering::SeqCst);
+        // Whoever waits for that looks at the report.
+        call.report.update(|_| ());
+    };
     let mut kept = Vec::new();
-    while let Some((kind, request)) = queue.recv().await {
-        if misbehaviour.statuses_reversed {
-            kept.push((kind, request));
-            continue;
+    let mut overtaken = None;
+    loop {
+        let next = match overtaken.take() {
+            None => queue.recv().await,
+            Some(first) => match timeout(OVERTAKEN_WITHIN, queue.recv()).await {
+                Ok(Some(second)) if !matches!(second, Out::End) => {
+                    deliver(second).await;
+                    deliver(first).await;
+                    continue;
+                }
+                Ok(next) => {
+                    deliver(first).await;
+                    next
+                }
+                Err(_) => {
+                    deliver(first).await;
+                    continue;
+                }
+            },
+        };
+        match next {
+            None | Some(Out::End) => break,
+            Some(out) if misbehaviour.statuses_reversed => kept.push(out),
+            Some(out) if misbehaviour.statuses_swapped => overtaken = Some(out),
+            Some(out) => deliver(out).await,
         }
-        deliver_copies(&exchange, &courier, &misbehaviour, &kind, &request, &log).await;
     }
-    for (kind, request) in kept.into_iter().rev() {
-        deliver_copies(&exchange, &courier, &misbehaviour, &kind, &request, &log).await;
+    for out in kept.into_iter().rev() {
+        deliver(out).await;
     }
 }
 
-async fn deliver_copies(
-    exchange: &Exchange,
-    courier: &Courier,
-    misbehaviour: &Misbehaviour,
-    kind: &str,
-    request: &WebhookRequest,
-    log: &(dyn Fn(crate::report::WebhookAttempt) + Sync),
-) {
-    let policy = exchange.carrier.retry_policy(&request.url);
+async fn deliver_copies(exchange: &Exchange, call: &Call, courier: &Courier, out: Out) {
+    let log = |attempt: WebhookAttempt| call.report.update(|report| report.webhooks.push(attempt));
+    let misbehaviour = &call.misbehaviour;
     for copy in 0..=misbehaviour.status_copies {
-        courier
-            .deliver(request, kind, copy, policy, misbehaviour.slow_webhook, log)
-            .await;
+        match &out {
+            Out::Event { key, text } => exchange.hub.push(key, text),
+            Out::Webhook { kind, request } => {
+                let policy = exchange.carrier.retry_policy(&request.url);
+                courier
+                    .deliver(request, kind, copy, policy, misbehaviour.slow_webhook, &log)
+                    .await;
+            }
+            Out::End => {}
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! The REST API, version 2010-04-01: calls and incoming phone numbers.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::{
     super::{
-        CallRecord, Directive, Ledger, NumberRecord, RestAnswer, RestRequest, RestResponse, WebhookTarget, rfc2822,
+        CallRecord, Directive, Form, Ledger, NumberRecord, RestAnswer, RestRequest, RestResponse, Subscription, rfc2822,
     },
     ACCOUNT_SID, API_VERSION, AUTH_TOKEN, Twilio, status_name, twiml,
 };
@@ -33,7 +32,7 @@ pub(super) fn handle(ledger: &mut Ledger, request: &RestRequest) -> RestAnswer {
         return not_found(&request.path).into();
     };
     let segments: Vec<&str> = resource.split('/').skip(1).collect();
-    let body = Form::read(&request.body);
+    let body = request.form();
     match (request.method.as_str(), segments.as_slice()) {
         ("GET", []) => account_json(request).into(),
         ("POST", ["Calls"]) => create_call(ledger, &body),
@@ -78,46 +77,8 @@ fn not_found(path: &str) -> RestResponse {
 
 fn is_authorised(request: &RestRequest) -> bool {
     request
-        .header("authorization")
-        .and_then(|header| header.strip_prefix("Basic "))
-        .and_then(|encoded| STANDARD.decode(encoded).ok())
-        .is_some_and(|pair| pair == format!("{ACCOUNT_SID}:{AUTH_TOKEN}").into_bytes())
-}
-
-/// The parameters of a form, in order; names may repeat.
-struct Form(Vec<(String, String)>);
-
-impl Form {
-    fn read(encoded: &[u8]) -> Self {
-        Self(form_urlencoded::parse(encoded).into_owned().collect())
-    }
-
-    /// A parameter that is there and not empty.
-    fn get(&self, name: &str) -> Option<&str> {
-        self.raw(name).filter(|value| !value.is_empty())
-    }
-
-    fn raw(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn target(&self, url: &str, method: &str) -> Option<WebhookTarget> {
-        let method = self.get(method).unwrap_or("POST").to_owned();
-        Some(WebhookTarget {
-            url: self.get(url)?.to_owned(),
-            method,
-        })
-    }
+        .basic()
+        .is_some_and(|(user, password)| (user.as_str(), password.as_str()) == (ACCOUNT_SID, AUTH_TOKEN))
 }
 
 fn create_call(ledger: &mut Ledger, form: &Form) -> RestAnswer {
@@ -140,8 +101,12 @@ fn create_call(ledger: &mut Ledger, form: &Form) -> RestAnswer {
         return error(400, 21210, &message).into();
     }
     let answer = form.target("Url", "Method");
-    let document = form.get("Twiml").map(|document| document.as_bytes().to_vec());
-    if answer.is_none() && document.is_none() {
+    let instructions = match form.get("Twiml").map(|document| twiml::read(document.as_bytes())) {
+        None => None,
+        Some(Ok(instructions)) => Some(instructions),
+        Some(Err(reason)) => return error(400, 21623, &format!("Invalid TwiML: {reason}")).into(),
+    };
+    if answer.is_none() && instructions.is_none() {
         return error(400, 21205, "Url parameter is required.").into();
     }
     if let Some(target) = &answer
@@ -149,37 +114,36 @@ fn create_call(ledger: &mut Ledger, form: &Form) -> RestAnswer {
     {
         return error(400, 21205, &format!("Url is not a valid URL: {}", target.url)).into();
     }
-    if let Some(Err(reason)) = document.as_deref().map(twiml::read) {
-        return error(400, 21623, &format!("Invalid TwiML: {reason}")).into();
-    }
     let mut call = CallRecord::new(Twilio.new_call_id(), Direction::Outbound, from, to);
     call.answer = answer;
-    call.answer_document = document;
-    call.status_target = form.target("StatusCallback", "StatusCallbackMethod");
-    call.status_events = form
-        .all("StatusCallbackEvent")
-        // One parameter with a list is accepted as well as one parameter for each.
-        .flat_map(|names| names.split([' ', ',']))
-        .filter_map(|name| match name {
-            "initiated" => Some(CallStatus::Initiated),
-            "ringing" => Some(CallStatus::Ringing),
-            "answered" => Some(CallStatus::InProgress),
-            "completed" => Some(CallStatus::Completed),
-            // Unknown names are ignored with a warning in the console, and the call goes through.
-            _ => None,
-        })
-        .collect();
-    if call.status_events.is_empty() {
-        call.status_events.push(CallStatus::Completed);
+    call.instructions = instructions;
+    // A minute is what Twilio lets a call ring unless told otherwise; ten are the most.
+    let timeout_s = form.get("Timeout").and_then(|timeout| timeout.parse().ok());
+    call.ring_timeout = Some(Duration::from_secs(timeout_s.unwrap_or(60).min(600)));
+    if let Some(target) = form.target("StatusCallback", "StatusCallbackMethod") {
+        let mut statuses: Vec<CallStatus> = form
+            .all("StatusCallbackEvent")
+            // One parameter with a list is accepted as well as one parameter for each.
+            .flat_map(|names| names.split([' ', ',']))
+            .filter_map(|name| match name {
+                "initiated" => Some(CallStatus::Initiated),
+                "ringing" => Some(CallStatus::Ringing),
+                "answered" => Some(CallStatus::InProgress),
+                "completed" => Some(CallStatus::Completed),
+                // Unknown names are ignored with a warning in the console, and the call goes through.
+                _ => None,
+            })
+            .collect();
+        if statuses.is_empty() {
+            statuses.push(CallStatus::Completed);
+        }
+        call.callbacks.push(Subscription::new(target, statuses));
     }
     call.detect_machine = form.get("MachineDetection").is_some();
     let response = RestResponse::json(201, &call_json(&call));
     let id = call.id.clone();
-    ledger.calls.insert(id.clone(), call);
-    RestAnswer {
-        response,
-        directive: Some(Directive::Dial(id)),
-    }
+    ledger.enter(call);
+    response.and(Directive::Dial(id))
 }
 
 fn update_call(call: &mut CallRecord, form: &Form, path: &str) -> RestAnswer {
@@ -193,15 +157,11 @@ fn update_call(call: &mut CallRecord, form: &Form, path: &str) -> RestAnswer {
     let id = call.id.clone();
     let directive = match (form.get("Status"), form.get("Twiml"), form.target("Url", "Method")) {
         (Some("completed"), ..) => {
-            call.status = if call.answered.is_some() {
-                CallStatus::Completed
-            } else {
-                CallStatus::Canceled
-            };
+            call.end();
             Directive::HangUp(id)
         }
         (Some("canceled"), ..) if call.answered.is_none() => {
-            call.status = CallStatus::Canceled;
+            call.end();
             Directive::HangUp(id)
         }
         (Some(_), ..) => return error(400, 20001, "Invalid Status").into(),
@@ -212,13 +172,7 @@ fn update_call(call: &mut CallRecord, form: &Form, path: &str) -> RestAnswer {
         (None, None, Some(target)) => Directive::Redirect(id, target),
         (None, None, None) => return error(400, 20001, "Nothing to update").into(),
     };
-    if call.status.is_final() {
-        call.ended = Some(SystemTime::now());
-    }
-    RestAnswer {
-        response: RestResponse::json(200, &call_json(call)),
-        directive: Some(directive),
-    }
+    RestResponse::json(200, &call_json(call)).and(directive)
 }
 
 fn is_dialable(to: &str) -> bool {
@@ -314,7 +268,7 @@ fn account_json(request: &RestRequest) -> RestResponse {
 }
 
 fn list_numbers(numbers: &[NumberRecord], request: &RestRequest) -> RestResponse {
-    let query = Form::read(request.query.as_bytes());
+    let query = request.parameters();
     // Twilio matches parts of numbers too; a client that looks for one number must compare.
     let wanted = query.get("PhoneNumber").unwrap_or_default();
     let matching: Vec<Value> = numbers
@@ -370,8 +324,9 @@ fn update_number(number: &mut NumberRecord, form: &Form) -> RestResponse {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::time::Duration;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    use super::{super::super::WebhookTarget, *};
 
     fn request(method: &str, path: &str, body: &str) -> RestRequest {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -388,13 +343,7 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        let number = |id: &str, number: &str| NumberRecord {
-            id: id.into(),
-            number: number.into(),
-            voice: WebhookTarget::default(),
-            status: None,
-            updated: SystemTime::UNIX_EPOCH,
-        };
+        let number = |id: &str, number: &str| NumberRecord::new(id.into(), number);
         Ledger {
             numbers: vec![number("PN1", "+15005550006"), number("PN2", "+15005550007")],
             ..Ledger::default()
@@ -415,9 +364,9 @@ mod tests {
         assert_eq!(created_json["status"], "queued");
         assert_eq!(created_json["price"], Value::Null);
         let id = created_json["sid"].as_str().unwrap().to_owned();
-        assert_eq!(created.directive, Some(Directive::Dial(id.clone())));
+        assert_eq!(created.directives, [Directive::Dial(id.clone())]);
         assert_eq!(
-            ledger.calls[&id].status_events,
+            ledger.calls[&id].callbacks[0].statuses,
             [CallStatus::Initiated, CallStatus::InProgress]
         );
 
@@ -427,8 +376,8 @@ mod tests {
         let path = format!("/Calls/{id}.json");
         let ended = handle(&mut ledger, &request("POST", &path, "Status=completed"));
         assert_eq!(
-            (ended.response.status, ended.directive),
-            (200, Some(Directive::HangUp(id)))
+            (ended.response.status, ended.directives),
+            (200, vec![Directive::HangUp(id)])
         );
         let again = handle(&mut ledger, &request("POST", &path, "Status=completed"));
         assert_eq!(

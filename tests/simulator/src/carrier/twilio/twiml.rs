@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::{Instruction, StreamInstruction, WebhookResponse, WebhookTarget};
+use super::super::{
+    ConferenceChange, ConferenceInstruction, Instruction, StreamInstruction, WebhookResponse, WebhookTarget,
+};
 use crate::markup::{self, Element};
 
 /// Reads the response of a webhook that asked for instructions.
@@ -53,13 +55,33 @@ fn instruction(verb: &Element) -> Instruction {
             method: verb.attribute("method").unwrap_or("POST").to_owned(),
         }),
         "Dial" => match verb.child("Conference") {
-            Some(conference) => Instruction::Conference {
-                name: conference.text.clone(),
-                ends_on_exit: conference.attribute("endConferenceOnExit") == Some("true"),
-            },
+            Some(conference) => Instruction::Conference(read_conference(conference)),
             None => Instruction::Unknown("Dial without a Conference".to_owned()),
         },
         other => Instruction::Unknown(other.to_owned()),
+    }
+}
+
+fn read_conference(conference: &Element) -> ConferenceInstruction {
+    let events = conference.attribute("statusCallbackEvent").unwrap_or_default();
+    ConferenceInstruction {
+        name: conference.text.clone(),
+        ends_on_exit: conference.attribute("endConferenceOnExit") == Some("true"),
+        status: conference.attribute("statusCallback").map(|url| WebhookTarget {
+            url: url.to_owned(),
+            method: conference
+                .attribute("statusCallbackMethod")
+                .unwrap_or("POST")
+                .to_owned(),
+        }),
+        events: events
+            .split_whitespace()
+            .filter_map(|event| match event {
+                "join" => Some(ConferenceChange::Joined),
+                "leave" => Some(ConferenceChange::Left),
+                _ => None,
+            })
+            .collect(),
     }
 }
 
@@ -83,6 +105,7 @@ fn read_stream(stream: &Element) -> StreamInstruction {
             url: url.to_owned(),
             method: stream.attribute("statusCallbackMethod").unwrap_or("POST").to_owned(),
         }),
+        ..StreamInstruction::default()
     }
 }
 
@@ -141,10 +164,11 @@ mod tests {
             read(document).unwrap(),
             [
                 Instruction::Reject { busy: true },
-                Instruction::Conference {
+                Instruction::Conference(ConferenceInstruction {
                     name: "c".into(),
-                    ends_on_exit: true
-                }
+                    ends_on_exit: true,
+                    ..ConferenceInstruction::default()
+                })
             ]
         );
     }

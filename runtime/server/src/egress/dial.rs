@@ -1,8 +1,8 @@
-//! From an agent's URL to a connection, through the same check of addresses as all other traffic that leaves.
+//! From the URL of a WebSocket to a connection, through the same check of addresses as all other traffic that leaves.
 //!
-//! A tenant chooses the URL of an agent, so it is as little to be trusted as the host that a provider names: every
-//! address of its host must be public or in a range that the operator granted, and the connection goes to exactly the
-//! addresses that were checked.
+//! A tenant chooses the URL of an agent or of a PBX, so it is as little to be trusted as the host that a provider names:
+//! every address of its host must be public or in a range that the operator granted, and the connection goes to exactly
+//! the addresses that were checked.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use url::{Host, Url};
 
-use crate::egress::{NetworkClass, Resolver};
+use super::{NetworkClass, Resolver};
 
 /// More than any honest name has; bounds what one name can make us try.
 const ADDRESSES_MAX: usize = 8;
@@ -26,12 +26,12 @@ const ADDRESSES_MAX: usize = 8;
 /// How long one address is tried alone before the next one is tried beside it (RFC 8305 §8: "connection attempt delay").
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Opens connections to agents. A seam: the runtime uses [`CheckedDial`].
+/// Opens connections for WebSockets. A seam: the runtime uses [`CheckedDial`].
 pub trait Dial: Send + Sync + 'static {
     /// Opens a TCP connection to the host and port of a `ws` or `wss` URL. The caller bounds the time.
     fn dial(&self, url: &Url) -> impl Future<Output = Result<TcpStream, DialError>> + Send;
 
-    /// How `wss` proves that the agent is the host. Must not offer HTTP/2, which has no upgrade.
+    /// How `wss` proves that the other side is the host. Must not offer HTTP/2, which has no upgrade.
     fn tls(&self) -> Arc<ClientConfig>;
 }
 
@@ -123,7 +123,7 @@ impl fmt::Debug for CheckedDial {
     }
 }
 
-/// TLS as agents get it: the public authorities and `extra_roots`, without HTTP/2. To be made once, not for each call.
+/// TLS as WebSockets get it: the public authorities and `extra_roots`, without HTTP/2. To be made once, not for each call.
 pub fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
