@@ -27,7 +27,7 @@ verify: check test
 
 # Set up everything and pass all tests
 test: providers guests oracles
-    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest
+    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest
     @echo "All tests passed."
 
 # Formatting, lints, and the walls between crates
@@ -82,9 +82,9 @@ providers: target
         cp "target/{{ wasm }}/component/strowger_provider_${name//-/_}.wasm" "{{ providers_dir }}/$name.wasm"
     done
 
-# Build the guests that misbehave on purpose
+# Build the components that only tests use: one that misbehaves on purpose, one of a carrier that nobody has heard of
 guests: target
-    cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest
+    cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
 
 # The compiler's target for components
 target:

@@ -52,8 +52,8 @@ enum Voice {
 pub(crate) struct Scenario {
     voice: Voice,
     record: bool,
-    provider: &'static str,
-    carrier: Options,
+    carrier: &'static dyn Carrier,
+    options: Options,
     credentials: Value,
     flags: Vec<(&'static str, String)>,
     providers: PathBuf,
@@ -65,8 +65,8 @@ impl Scenario {
         Self {
             voice,
             record: false,
-            provider: "twilio",
-            carrier: Options::default(),
+            carrier: described("twilio"),
+            options: Options::default(),
             credentials: json!({}),
             flags: Vec::new(),
             providers: providers(),
@@ -114,15 +114,20 @@ impl Scenario {
         self
     }
 
-    /// The calls go over this carrier.
-    pub(crate) fn over(mut self, provider: &'static str) -> Self {
-        self.provider = provider;
+    /// The calls go over the carrier of this provider.
+    pub(crate) fn over(self, provider: &str) -> Self {
+        self.over_carrier(described(provider))
+    }
+
+    /// The calls go over a carrier that the test itself describes.
+    pub(crate) fn over_carrier(mut self, carrier: &'static dyn Carrier) -> Self {
+        self.carrier = carrier;
         self
     }
 
     /// Faults of the carrier's REST API, and of the calls that the gateway places.
     pub(crate) fn carrier_misbehaves(mut self, misbehaviour: Misbehaviour) -> Self {
-        self.carrier.misbehaviour = misbehaviour;
+        self.options.misbehaviour = misbehaviour;
         self
     }
 
@@ -157,9 +162,7 @@ impl Scenario {
 
     /// Starts with a data directory that may have been used before.
     pub(crate) async fn start_in(self, data: TempDir) -> Result<Installation, StartError> {
-        let carrier = RunningCarrier::start(described(self.provider), self.carrier.clone())
-            .await
-            .unwrap();
+        let carrier = RunningCarrier::start(self.carrier, self.options.clone()).await.unwrap();
         let gateway = Gateway::start(self.settings(data.path(), &carrier)?).await?;
         copy_files(&data.path().join("cache"), &shared_folder().join("cache")).unwrap();
         if self.providers == providers() {
@@ -511,7 +514,7 @@ impl Installation {
             ..
         } = self;
         drop((carrier, gateway));
-        let carrier = RunningCarrier::start(described(scenario.provider), Options::default())
+        let carrier = RunningCarrier::start(scenario.carrier, Options::default())
             .await
             .unwrap();
         let gateway = Gateway::start(scenario.settings(data.path(), &carrier).unwrap())

@@ -14,5 +14,6 @@ mod oracles;
 mod outbound;
 mod secrets;
 mod setup;
+mod toy;
 mod transfers;
 mod webhooks;

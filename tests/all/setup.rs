@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use reqwest::Method;
@@ -27,6 +28,13 @@ struct Asked {
     body: Value,
 }
 
+/// An answer to the next request whose method and path begin like this.
+#[derive(Debug)]
+struct Fault {
+    what: &'static str,
+    answer: (u16, Value),
+}
+
 type Answers = dyn Fn(&str) -> (u16, Value) + Send + Sync;
 
 /// A carrier's REST API that answers by method and path.
@@ -34,7 +42,7 @@ struct Rest {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Come before the usual answer, each once.
-    faults: Arc<Mutex<VecDeque<(&'static str, u16, Value)>>>,
+    faults: Arc<Mutex<VecDeque<Fault>>>,
 }
 
 impl Rest {
@@ -54,13 +62,9 @@ impl Rest {
                     let answer = |request: &Asked| {
                         asked.lock().unwrap().push(request.clone());
                         let mut faults = faults.lock().unwrap();
-                        match faults.front() {
-                            Some((what, status, body)) if request.what.starts_with(what) => {
-                                let answer = (*status, body.clone());
-                                faults.pop_front();
-                                answer
-                            }
-                            _ => answers(&request.what),
+                        match faults.pop_front_if(|fault| request.what.starts_with(fault.what)) {
+                            Some(fault) => fault.answer,
+                            None => answers(&request.what),
                         }
                     };
                     // A gateway that has enough may close.
@@ -73,7 +77,8 @@ impl Rest {
 
     /// The next request that begins like this gets another answer.
     fn fail(&self, what: &'static str, status: u16, body: Value) {
-        self.faults.lock().unwrap().push_back((what, status, body));
+        let answer = (status, body);
+        self.faults.lock().unwrap().push_back(Fault { what, answer });
     }
 
     /// What was asked since the last time.
@@ -255,6 +260,7 @@ const CLOUDONIX: &str = "api.cloudonix.io";
 
 /// A domain with nothing in it.
 fn cloudonix_rest(asked: &str) -> (u16, Value) {
+    static SESSIONS: AtomicUsize = AtomicUsize::new(0);
     let (method, path) = asked.split_once(' ').unwrap_or_default();
     let path = path.strip_prefix("/customers/self").unwrap_or(path);
     let part = path.splitn(4, '/').nth(3).unwrap_or_default();
@@ -264,7 +270,10 @@ fn cloudonix_rest(asked: &str) -> (u16, Value) {
         ("GET", _) => (200, json!({ "id": 7, "uuid": "a0a0-7" })),
         ("POST", "applications") => (201, json!({ "id": 7, "uuid": "a0a0-7" })),
         ("POST", "trunks") => (201, json!({ "uuid": "t0t0-1" })),
-        ("POST", "application") => (200, json!({ "token": "session-1" })),
+        ("POST", "application") => {
+            let session = SESSIONS.fetch_add(1, Ordering::Relaxed);
+            (200, json!({ "token": format!("session-{session}") }))
+        }
         _ => (200, json!({})),
     }
 }

@@ -333,7 +333,7 @@ async fn a_client_asks_for_a_transfer() {
             "ring_timeout_s",
         ),
         (json!({ "destination": DESTINATION, "hold": "music" }), "hold"),
-        (json!({ "destination": DESTINATION, "caller_id": "+" }), "caller_id"),
+        (json!({ "destination": DESTINATION, "caller_id": 5 }), "caller_id"),
         (json!({ "destination": DESTINATION, "to": "x" }), "to"),
     ] {
         let reply = ask(body.clone()).await;

@@ -22,6 +22,7 @@ mod agents;
 mod calls;
 mod configurations;
 mod id;
+mod leases;
 mod numbers;
 mod organizations;
 mod secret;
@@ -48,6 +49,7 @@ pub use calls::{
 };
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
 pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, TrunkId};
+pub use leases::LeaseKey;
 pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};
 pub use organizations::{ApiKey, ApiKeyRecord, Organization};
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};

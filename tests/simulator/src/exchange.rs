@@ -31,8 +31,8 @@ use tokio::{
 pub use crate::carrier::NumberRecord;
 use crate::{
     carrier::{
-        CallRecord, Carrier, Directive, InboundRoute, Instruction, Ledger, Notice, RestRequest, RestResponse, Tamper,
-        WebhookKind, WebhookRequest, WebhookTarget, random_hex,
+        CallRecord, Carrier, Directive, InboundRoute, Instruction, Ledger, Notice, RateLimit, RestRequest,
+        RestResponse, Tamper, WebhookKind, WebhookRequest, WebhookTarget, random_hex,
     },
     clock,
     gateway::Gateway,
@@ -63,6 +63,8 @@ pub struct Options {
     pub misbehaviour: Misbehaviour,
     /// Sign with the carrier's newer method, if it has two.
     pub newer_signature: bool,
+    /// The carrier's limit on the rate of requests does not hold.
+    pub without_rate_limit: bool,
     /// Of the REST API; loopback.
     pub listen: SocketAddr,
 }
@@ -73,6 +75,7 @@ impl Default for Options {
             gateway: None,
             misbehaviour: Misbehaviour::default(),
             newer_signature: false,
+            without_rate_limit: false,
             listen: ([127, 0, 0, 1], 0).into(),
         }
     }
@@ -176,6 +179,7 @@ impl RunningCarrier {
         let exchange = Arc::new(Exchange {
             carrier,
             newer_signature: options.newer_signature,
+            rate_limit: carrier.rate_limit().filter(|_| !options.without_rate_limit),
             settings: Mutex::new(Settings {
                 courier,
                 misbehaviour: options.misbehaviour,
@@ -511,6 +515,7 @@ impl CallHandle {
 pub(crate) struct Exchange {
     carrier: &'static dyn Carrier,
     newer_signature: bool,
+    rate_limit: Option<RateLimit>,
     settings: Mutex<Settings>,
     ledger: Mutex<Ledger>,
     lines: Watched<Lines>,

@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use strowger_host::FieldProblem;
-use strowger_host::operation::FailureKind;
+use strowger_host::operation::{FailureKind, FailureOwner};
 
 use super::OperationError;
 use crate::store::StoreError;
@@ -47,60 +47,87 @@ impl From<OperationError> for ApiError {
     }
 }
 
-impl ApiError {
-    /// Status, code, message and fields. The one place that decides; what is internal is not in it.
-    fn parts(self) -> (StatusCode, String, String, Vec<FieldProblem>) {
-        const INVALID: &str = "some fields are not right; nothing was changed";
-        let (status, code, message, fields) = match self {
-            Self::Unauthorized => {
-                let message = "send an API key of an organization: `Authorization: Bearer <key>`";
-                (StatusCode::UNAUTHORIZED, "unauthorized", message.to_owned(), Vec::new())
-            }
-            Self::Malformed(problem) => (StatusCode::BAD_REQUEST, "malformed_body", problem, Vec::new()),
-            Self::TooLarge => {
-                let message = format!("the body is larger than {} bytes", super::BODY_BYTES_MAX);
-                (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message, Vec::new())
-            }
-            Self::Fields(fields) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_fields",
-                INVALID.to_owned(),
-                fields,
-            ),
-            Self::Refused(code, message) => (StatusCode::BAD_REQUEST, code, message, Vec::new()),
-            Self::Conflict(code, message) => (StatusCode::CONFLICT, code, message, Vec::new()),
-            Self::NotFound(what) => (
-                StatusCode::NOT_FOUND,
-                "not_found",
-                format!("there is no such {what}"),
-                Vec::new(),
-            ),
-            Self::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this resource has no such method".to_owned(),
-                Vec::new(),
-            ),
-            Self::Operation(error) => return operation(error),
-        };
-        (status, code.to_owned(), message, fields)
+/// What a client is told.
+struct Told {
+    status: StatusCode,
+    code: String,
+    message: String,
+    fields: Vec<FieldProblem>,
+    /// Who can do something about it, where somebody said so.
+    owner: Option<FailureOwner>,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+}
+
+impl Told {
+    fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            fields: Vec::new(),
+            owner: None,
+            retryable: false,
+        }
+    }
+
+    fn fields(fields: Vec<FieldProblem>, message: impl Into<String>) -> Self {
+        Self {
+            fields,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", message)
+        }
+    }
+
+    fn owner(self, owner: FailureOwner) -> Self {
+        Self {
+            owner: Some(owner),
+            ..self
+        }
+    }
+
+    fn retryable(self, retryable: bool) -> Self {
+        Self { retryable, ..self }
     }
 }
 
-fn operation(error: OperationError) -> (StatusCode, String, String, Vec<FieldProblem>) {
+impl ApiError {
+    /// The one place that decides; what is internal is not in it.
+    fn told(self) -> Told {
+        match self {
+            Self::Unauthorized => Told::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "send an API key of an organization: `Authorization: Bearer <key>`",
+            ),
+            Self::Malformed(problem) => Told::new(StatusCode::BAD_REQUEST, "malformed_body", problem),
+            Self::TooLarge => Told::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body is larger than {} bytes", super::BODY_BYTES_MAX),
+            ),
+            Self::Fields(fields) => Told::fields(fields, "some fields are not right; nothing was changed"),
+            Self::Refused(code, message) => Told::new(StatusCode::BAD_REQUEST, code, message),
+            Self::Conflict(code, message) => Told::new(StatusCode::CONFLICT, code, message),
+            Self::NotFound(what) => Told::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}")),
+            Self::MethodNotAllowed => Told::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this resource has no such method",
+            ),
+            Self::Operation(error) => operation(error),
+        }
+    }
+}
+
+fn operation(error: OperationError) -> Told {
     let message = error.to_string();
-    let (status, code) = match error {
+    match error {
         OperationError::Fields(fields) => {
             let fields = fields.into_iter().map(|FieldProblem { field, problem }| FieldProblem {
                 field: format!("config.{field}"),
                 problem,
             });
-            return (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_fields".to_owned(),
-                message,
-                fields.collect(),
-            );
+            Told::fields(fields.collect(), message)
         }
         OperationError::Failed(failure) => {
             let status = match failure.kind {
@@ -110,46 +137,61 @@ fn operation(error: OperationError) -> (StatusCode, String, String, Vec<FieldPro
                 FailureKind::Quota => StatusCode::PAYMENT_REQUIRED,
                 FailureKind::Carrier | FailureKind::Internal => StatusCode::BAD_GATEWAY,
             };
-            return (status, failure.code, failure.message, Vec::new());
+            Told::new(status, failure.code, failure.message)
+                .owner(failure.owner)
+                .retryable(failure.retryable)
         }
-        OperationError::AtCapacity => (StatusCode::TOO_MANY_REQUESTS, "at_capacity"),
-        OperationError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        OperationError::ProviderMissing => (StatusCode::SERVICE_UNAVAILABLE, "provider_missing"),
-        OperationError::ProviderFault { .. } => (StatusCode::BAD_GATEWAY, "provider_fault"),
-        OperationError::Store(StoreError::NotFound { what }) => return ApiError::NotFound(what).parts(),
-        OperationError::Store(StoreError::Conflict { .. }) => (StatusCode::CONFLICT, "conflict"),
-        OperationError::Store(StoreError::Locked) => {
-            let message = "the database is busy; try again".to_owned();
-            return (StatusCode::SERVICE_UNAVAILABLE, "busy".to_owned(), message, Vec::new());
+        OperationError::AtCapacity => Told::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true),
+        OperationError::Stopping => Told::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retryable(true),
+        OperationError::ProviderMissing => {
+            Told::new(StatusCode::SERVICE_UNAVAILABLE, "provider_missing", message).owner(FailureOwner::Operator)
         }
+        OperationError::ProviderFault { .. } => {
+            Told::new(StatusCode::BAD_GATEWAY, "provider_fault", message).owner(FailureOwner::Operator)
+        }
+        OperationError::Store(StoreError::NotFound { what }) => ApiError::NotFound(what).told(),
+        OperationError::Store(StoreError::Conflict { .. }) => Told::new(StatusCode::CONFLICT, "conflict", message),
+        OperationError::Store(StoreError::Locked) => Told::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "the database is busy; try again",
+        )
+        .retryable(true),
         OperationError::Store(
             error @ (StoreError::Unavailable(_)
             | StoreError::Schema(_)
             | StoreError::Sealed { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Randomness(_)),
-        ) => return internal(&error.to_string(), error.source()),
-        OperationError::Internal(problem) => return internal(&problem, None),
-    };
-    (status, code.to_owned(), message, Vec::new())
+        ) => internal(&error.to_string(), error.source()),
+        OperationError::Internal(problem) => internal(&problem, None),
+    }
 }
 
 /// The cause goes to the log, where the operator looks; the client learns that it is not its fault.
-fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> (StatusCode, String, String, Vec<FieldProblem>) {
+fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> Told {
     tracing::error!(problem, cause, "a request to the API failed");
-    let message = "the gateway failed; its operator finds the cause in the log".to_owned();
-    (
+    Told::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "internal".to_owned(),
-        message,
-        Vec::new(),
+        "internal",
+        "the gateway failed; its operator finds the cause in the log",
     )
+    .owner(FailureOwner::Operator)
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code, message, fields) = self.parts();
-        let body = Json(json!({ "error": { "code": code, "message": message, "fields": fields } }));
+        let Told {
+            status,
+            code,
+            message,
+            fields,
+            owner,
+            retryable,
+        } = self.told();
+        let body = Json(json!({
+            "error": { "code": code, "message": message, "fields": fields, "owner": owner, "retryable": retryable }
+        }));
         let mut response = (status, body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response

@@ -6,7 +6,7 @@ use std::time::Duration;
 use strowger_audio::SampleRate;
 use strowger_call::{Address, Call, CallId, Country, Direction, Event, Limits, ProviderCallId, Setup};
 use strowger_host::operation::{self, CallReference, InboundCall, Recognition};
-use strowger_host::{Ability, Credentials, Moment, Provider, RejectionReason, Response, Secret, Webhook};
+use strowger_host::{Ability, Credentials, Provider, RejectionReason, Response, Secret, Webhook};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -188,36 +188,42 @@ impl Exchange {
             Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
             Err(_) => return Err(Refused::Unavailable),
         }
-        self.admit(Arrival {
+        let arrival = Arrival {
             provider,
             credentials,
             scope,
             claimed,
-            webhook,
-            began,
-        })
-        .await
+        };
+        match self.admit(&arrival).await {
+            Admission::Call(session) => {
+                let call = session
+                    .context
+                    .guest_call(session.context.provider_call_id.as_ref(), None);
+                self.answer(*session, call, Some(webhook), began).await
+            }
+            Admission::Known(call) => self.answer_again(&arrival.provider, &call).await,
+            Admission::Refused(reason) => self.reject(&arrival, reason).await,
+            Admission::Failed => Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone()),
+        }
     }
 
-    /// The webhook is genuine: from here on something happens.
-    async fn admit(&self, arrival: Arrival) -> Result<Response, Refused> {
-        let Some(admission) = self.admission().await else {
+    /// The call is genuine: from here on something happens.
+    pub(super) async fn admit(&self, arrival: &Arrival) -> Admission {
+        let Some(_admission) = self.admission().await else {
             tracing::error!("calls cannot be admitted in time");
-            return Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone());
+            return Admission::Failed;
         };
         let Some(agent) = arrival.claimed.route.agent.clone() else {
-            drop(admission);
-            return self.reject(arrival, RejectionReason::NoAgent).await;
+            return Admission::Refused(RejectionReason::NoAgent);
         };
         if self.is_draining() {
-            drop(admission);
-            return self.reject(arrival, RejectionReason::Unavailable).await;
+            return Admission::Refused(RejectionReason::Unavailable);
         }
         let token = match MediaToken::generate() {
             Ok(token) => token,
             Err(error) => {
                 tracing::error!(%error, "no media token");
-                return Err(Refused::Unavailable);
+                return Admission::Failed;
             }
         };
         let now = self.inner.clock.unix_ms();
@@ -232,8 +238,7 @@ impl Exchange {
             .await;
         let at_capacity = matches!(known, Ok(None)) && self.live_calls() >= self.inner.options.calls_max;
         if at_capacity {
-            drop(admission);
-            return self.reject(arrival, RejectionReason::AtCapacity).await;
+            return Admission::Refused(RejectionReason::AtCapacity);
         }
         let new = NewCall {
             id: id.clone(),
@@ -249,30 +254,21 @@ impl Exchange {
             attachment: None,
             media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
         };
-        let context = match self.inbound_context(&arrival, &agent, id, &token) {
+        let context = match self.inbound_context(arrival, &agent, id, &token) {
             Ok(context) => context,
             Err(reason) => {
-                drop(admission);
                 tracing::error!(reason, "the agent of this number cannot take calls");
-                return self.reject(arrival, RejectionReason::Unavailable).await;
+                return Admission::Refused(RejectionReason::Unavailable);
             }
         };
-        let session = match self.inner.store.create_inbound_call(&new, now).await {
-            Ok(Created::Created(_)) => self.start_session(context),
-            Ok(Created::Existing(call)) => {
-                drop(admission);
-                return self.answer_again(&arrival.provider, &call.id).await;
-            }
+        match self.inner.store.create_inbound_call(&new, now).await {
+            Ok(Created::Created(_)) => Admission::Call(Box::new(self.start_session(context))),
+            Ok(Created::Existing(call)) => Admission::Known(call.id),
             Err(error) => {
                 tracing::error!(%error, "the call could not be written down");
-                return Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone());
+                Admission::Failed
             }
-        };
-        drop(admission);
-        let call = session
-            .context
-            .guest_call(session.context.provider_call_id.as_ref(), None);
-        self.answer(session, call, Some(arrival.webhook), arrival.began).await
+        }
     }
 
     fn inbound_context(
@@ -310,6 +306,20 @@ impl Exchange {
         webhook: Option<Webhook>,
         began: Instant,
     ) -> Result<Response, Refused> {
+        Ok(match self.try_answer(&session, call, webhook, began).await {
+            Some(response) => response,
+            None => session.provider.rejection(RejectionReason::Unavailable).clone(),
+        })
+    }
+
+    /// The same; nothing when it could not be answered, which its session has been told.
+    pub(super) async fn try_answer(
+        &self,
+        session: &SessionHandle,
+        call: operation::Call,
+        webhook: Option<Webhook>,
+        began: Instant,
+    ) -> Option<Response> {
         let context = session.context.clone();
         let operation = context.provider.answer(
             &context.credentials,
@@ -321,7 +331,7 @@ impl Exchange {
         match self.inner.performer.run(operation, &context.scope).await {
             Ok(outcome) => {
                 session.answered.send_replace(Some(outcome.response.clone()));
-                self.apply(Some(&session), &context.call_id, outcome.events).await;
+                self.apply(Some(session), &context.call_id, outcome.events).await;
                 session.event(Event::WebhookAnswered).await;
                 let name = "answer".to_owned();
                 drop(
@@ -333,7 +343,7 @@ impl Exchange {
                         })
                         .await,
                 );
-                Ok(outcome.response)
+                Some(outcome.response)
             }
             Err(error) => {
                 tracing::error!(%error, "a call could not be answered");
@@ -344,8 +354,8 @@ impl Exchange {
                 };
                 session.event(event).await;
                 let rejection = context.provider.rejection(RejectionReason::Unavailable).clone();
-                session.answered.send_replace(Some(rejection.clone()));
-                Ok(rejection)
+                session.answered.send_replace(Some(rejection));
+                None
             }
         }
     }
@@ -366,13 +376,8 @@ impl Exchange {
     }
 
     /// Refuses a call whose webhook is genuine, in the carrier's own way.
-    async fn reject(&self, arrival: Arrival, reason: RejectionReason) -> Result<Response, Refused> {
-        tracing::info!(
-            provider = arrival.provider.name(),
-            ?reason,
-            "an inbound call is refused"
-        );
-        let facts = CallFacts {
+    async fn reject(&self, arrival: &Arrival, reason: RejectionReason) -> Result<Response, Refused> {
+        let announced = CallFacts {
             call_id: &new_call_id(),
             direction: Direction::Inbound,
             caller: arrival.claimed.caller.as_ref().map_or("", |caller| caller.expose()),
@@ -380,14 +385,33 @@ impl Exchange {
             provider_call_id: Some(&arrival.claimed.provider_call_id),
             attachment: None,
         };
-        let call = facts.describe(&arrival.provider, &self.callback_base(&arrival.provider));
-        let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
-        let operation = arrival.provider.reject_call(&arrival.credentials, call, reason, moment);
-        match self.inner.performer.run(operation, &arrival.scope).await {
-            Ok(response) => Ok(response),
+        let Arrival {
+            provider,
+            credentials,
+            scope,
+            ..
+        } = arrival;
+        let rejected = self.reject_call(provider, credentials, scope, &announced, reason).await;
+        Ok(rejected.unwrap_or_else(|| provider.rejection(reason).clone()))
+    }
+
+    /// The same for a call that need not be to a number of ours. Nothing when the provider or its carrier would not.
+    pub(super) async fn reject_call(
+        &self,
+        provider: &Provider,
+        credentials: &Credentials,
+        scope: &Scope,
+        announced: &CallFacts<'_>,
+        reason: RejectionReason,
+    ) -> Option<Response> {
+        tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
+        let call = announced.describe(provider, &self.callback_base(provider));
+        let operation = provider.reject_call(credentials, call, reason, self.moment());
+        match self.inner.performer.run(operation, scope).await {
+            Ok(response) => Some(response),
             Err(error) => {
                 tracing::error!(%error, "a call could not be refused in the carrier's own way");
-                Ok(arrival.provider.rejection(reason).clone())
+                None
             }
         }
     }
@@ -486,20 +510,30 @@ pub(super) enum Claim {
 
 /// A claimed call to a number of ours.
 pub(super) struct Claimed {
-    route: Route,
-    provider_call_id: ProviderCallId,
-    caller: Option<Address>,
-    callee: Address,
+    pub(super) route: Route,
+    pub(super) provider_call_id: ProviderCallId,
+    pub(super) caller: Option<Address>,
+    pub(super) callee: Address,
 }
 
-/// A genuine inbound call on its way in.
-struct Arrival {
-    provider: Provider,
-    credentials: Credentials,
-    scope: Scope,
-    claimed: Claimed,
-    webhook: Webhook,
-    began: Instant,
+/// A genuine inbound call on its way in, however it was announced.
+pub(super) struct Arrival {
+    pub(super) provider: Provider,
+    pub(super) credentials: Credentials,
+    pub(super) scope: Scope,
+    pub(super) claimed: Claimed,
+}
+
+/// What came of an arrival.
+pub(super) enum Admission {
+    /// A new call, with its session.
+    Call(Box<SessionHandle>),
+    /// It was announced before.
+    Known(CallId),
+    /// Not now, not here.
+    Refused(RejectionReason),
+    /// Something of ours does not work; it was logged.
+    Failed,
 }
 
 /// What a call's context is made of.

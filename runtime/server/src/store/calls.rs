@@ -618,6 +618,18 @@ impl Store {
         optional(query, &self.pool).await?.as_ref().map(call_of).transpose()
     }
 
+    /// Whether a call of this configuration is being placed: the carrier may know it already by a name that we do not.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn has_unidentified_calls(&self, configuration: &ConfigurationId) -> Result<bool, StoreError> {
+        let query = sqlx::query(
+            "SELECT 1 AS found FROM calls WHERE configuration_id = $1 AND provider_call_id IS NULL AND state <> 'completed' LIMIT 1",
+        )
+        .bind(configuration.as_str());
+        Ok(optional(query, &self.pool).await?.is_some())
+    }
+
     /// The calls of an organisation, newest first, a page of at most `limit`.
     ///
     /// # Errors

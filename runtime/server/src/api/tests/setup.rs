@@ -9,11 +9,13 @@ fn trunk_config(account: &str) -> Value {
 }
 
 fn set(fields: Value) -> Vec<SetField> {
-    let fields = fields.as_object().unwrap().clone();
-    fields
-        .into_iter()
-        .map(|(name, value)| SetField { name, value })
-        .collect()
+    match fields {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| SetField { name, value })
+            .collect(),
+        other => panic!("{other} is no object"),
+    }
 }
 
 fn step(key: &str, complete: bool, blocks_outbound: bool) -> SetupStep {
@@ -173,6 +175,11 @@ async fn a_failure_at_the_carrier_stores_nothing() {
     assert_eq!(
         body["error"]["message"], "The carrier says no.",
         "the carrier's verdict tells what to do"
+    );
+    assert_eq!(
+        (&body["error"]["owner"], &body["error"]["retryable"]),
+        (&json!("user"), &json!(false)),
+        "and who can do it"
     );
     assert_eq!(stored(&server, &id).await, before);
     assert_eq!(server.get(&path).await.1["name"], "main");

@@ -1,0 +1,15 @@
+//! The recorded cases, natively. The runtime runs the same files against the built component.
+
+use strowger_provider_cloudonix::Cloudonix;
+use strowger_sdk::testing::Cases;
+
+#[test]
+fn recorded_cases_hold() {
+    let cases = Cases::<Cloudonix>::new()
+        .calling()
+        .numbers()
+        .transfer()
+        .setup()
+        .trunks();
+    cases.check(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}
