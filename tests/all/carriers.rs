@@ -1,0 +1,203 @@
+//! One agent, unchanged, takes calls from every carrier that can be simulated, and calls people over each.
+
+use serde_json::Value;
+use strowger_simulator::agent::{AgentDo, AgentScript, AgentWhen};
+use strowger_simulator::exchange::Callee;
+use strowger_simulator::report::{CallStatus, HangUp};
+use strowger_simulator::{CallerScript, Misbehaviour};
+
+use crate::harness::{
+    CALLEE, DEADLINE, Installation, Scenario, eventually, finished, frequency, in_order, ms, stream, tone,
+};
+
+/// An agent that is interrupted, answers, and hangs up when a key is pressed. It knows no carrier.
+fn agent() -> AgentScript {
+    AgentScript::new()
+        .on(
+            AgentWhen::Start,
+            [tone(440.0, 4_000).into(), AgentDo::Mark("greeting".to_owned())],
+        )
+        .once(AgentWhen::HeardWhileSpeaking(ms(200)), [AgentDo::Clear])
+        .once(
+            AgentWhen::Quiet(ms(400)),
+            [tone(600.0, 800).into(), AgentDo::Mark("reply".to_owned())],
+        )
+        .on(AgentWhen::Dtmf('5'), [AgentDo::HangUp])
+}
+
+/// Lets the agent begin, speaks over it, hears its answer, and presses a key.
+fn person() -> CallerScript {
+    CallerScript::new()
+        .wait_heard(ms(600), DEADLINE)
+        .speak(tone(1_000.0, 1_000))
+        .wait_quiet(ms(400), DEADLINE)
+        .press('5')
+        .stay()
+}
+
+async fn start(provider: &str) -> Installation {
+    let installation = Scenario::native(16_000, agent()).over(provider).start().await;
+    // A carrier that tells over a socket has nobody to tell before it is open.
+    if provider == "ari" {
+        installation
+            .carrier
+            .wait_for_event_sockets(DEADLINE, |sockets| !sockets.is_empty())
+            .await
+            .unwrap();
+    }
+    installation
+}
+
+/// What both directions have in common: the agent spoke, was interrupted, answered, heard a key and hung up.
+async fn check(installation: &Installation, report: &strowger_simulator::CallReport, record: &Value, direction: &str) {
+    let stream = stream(report);
+    assert_eq!(stream.unreadable, Vec::<String>::new());
+    assert_eq!(report.status, CallStatus::Completed, "{report:#?}");
+    let agent = installation.heard_by_agent().await;
+    assert!((frequency(&agent.audio, agent.rate_hz) - 1_000.0).abs() < 20.0);
+    let heard = stream.heard();
+    let quarter = stream.rate_hz as usize / 4;
+    let greeting = heard.iter().position(|sample| sample.abs() > 500).unwrap();
+    assert!((frequency(&heard[greeting..greeting + quarter], stream.rate_hz) - 440.0).abs() < 20.0);
+    let end = heard.iter().rposition(|sample| sample.abs() > 500).unwrap();
+    assert!((frequency(&heard[end - quarter..end], stream.rate_hz) - 600.0).abs() < 20.0);
+    assert_eq!((agent.digits.as_str(), agent.clears.len()), ("5", 1));
+    assert!(agent.marks.iter().any(|mark| mark.name == "reply"), "{:?}", agent.marks);
+    // The interruption went through to the carrier.
+    assert!(stream.heard_duration() < ms(3_500), "{:?}", stream.heard_duration());
+    assert_eq!(agent.unreadable, Vec::<String>::new());
+
+    assert_eq!(record["direction"], direction);
+    assert_eq!(record["outcome"]["status"], "completed");
+    assert_eq!(record["outcome"]["reason"], "agent_hung_up");
+    assert_eq!(record["outcome"]["digits"], 1);
+    assert_eq!(record["outcome"]["media"]["provider_faults"], 0);
+    assert_eq!(record["outcome"]["media"]["malformed_messages"], 0);
+    in_order(
+        &installation.kinds(record).await,
+        &[
+            "media_connected",
+            "media_started",
+            "dtmf",
+            "agent_hung_up",
+            "hang_up_done",
+        ],
+    );
+}
+
+async fn takes_a_call(provider: &str) {
+    let installation = start(provider).await;
+    let call = installation.call_in(person());
+    let report = finished(&call).await;
+    assert_eq!(report.hang_up, Some(HangUp::Rest), "{report:#?}");
+    let record = installation.closed_call().await;
+    check(&installation, &report, &record, "inbound").await;
+}
+
+async fn places_a_call(provider: &str) {
+    let installation = start(provider).await;
+    installation.carrier.set_callee(CALLEE, Callee::answers(person()));
+    let placed = installation
+        .api
+        .post("/telephony/initiate-call", installation.outbound())
+        .await
+        .ok();
+    let call = installation.carrier.next_outbound(DEADLINE).await.unwrap();
+    let report = finished(&call).await;
+    assert_eq!(report.hang_up, Some(HangUp::Rest), "{report:#?}");
+    let record = installation.closed_call().await;
+    assert_eq!(record["id"], placed["call_id"]);
+    check(&installation, &report, &record, "outbound").await;
+}
+
+/// Every way in which an outbound call ends unanswered.
+async fn is_told_why_nobody_answers(provider: &str) {
+    let installation = start(provider).await;
+    for (callee, status) in [
+        (Callee::Busy, "busy"),
+        (Callee::NoAnswer { after: DEADLINE }, "no-answer"),
+        (Callee::Unreachable, "failed"),
+    ] {
+        installation.carrier.set_callee(CALLEE, callee);
+        let mut body = installation.outbound();
+        body["ring_timeout_s"] = 5.into();
+        let reply = installation.api.post("/telephony/initiate-call", body).await;
+        let placed = reply.ok();
+        let path = format!("/calls/{}", placed["call_id"].as_str().unwrap());
+        let record = eventually("the call's record is closed", async || {
+            let call = installation.api.get(&path).await.ok();
+            (call["state"] == "completed").then_some(call)
+        })
+        .await;
+        assert_eq!(record["outcome"]["status"], status, "{record:#}");
+    }
+}
+
+/// A carrier repeats itself and confuses the order: there is one call, and it ends as it should.
+async fn survives_a_carrier_that_repeats_itself(provider: &str) {
+    let installation = start(provider).await;
+    let misbehaviour = Misbehaviour {
+        webhook_copies: 2,
+        status_copies: 2,
+        statuses_swapped: true,
+        malformed_after: Some(5),
+        duplicate_every: 7,
+        ..Misbehaviour::default()
+    };
+    let call = installation.call_in_badly(person(), misbehaviour);
+    let report = finished(&call).await;
+    assert_eq!(report.status, CallStatus::Completed);
+    let record = installation.closed_call().await;
+    assert_eq!(record["outcome"]["reason"], "agent_hung_up");
+    assert_eq!(installation.conversations(), 1);
+}
+
+/// The caller hangs up: the record says so.
+async fn notices_that_the_caller_hangs_up(provider: &str) {
+    let installation = start(provider).await;
+    let call = installation.call_in(CallerScript::new().wait_heard(ms(300), DEADLINE));
+    finished(&call).await;
+    let record = installation.closed_call().await;
+    assert_eq!(record["outcome"]["reason"], "caller_hung_up", "{record:#}");
+    assert_eq!(record["outcome"]["status"], "completed");
+}
+
+macro_rules! carriers {
+    ($($name:ident),*) => {$(
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn takes_a_call() {
+                super::takes_a_call(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn places_a_call() {
+                super::places_a_call(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn is_told_why_nobody_answers() {
+                super::is_told_why_nobody_answers(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn survives_a_carrier_that_repeats_itself() {
+                super::survives_a_carrier_that_repeats_itself(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn notices_that_the_caller_hangs_up() {
+                super::notices_that_the_caller_hangs_up(stringify!($name)).await;
+            }
+        }
+    )*
+
+    #[test]
+    fn these_are_all_carriers() {
+        let simulated: Vec<&str> = strowger_simulator::carriers().iter().map(|carrier| carrier.name()).collect();
+        assert_eq!(simulated, [$(stringify!($name)),*]);
+    }
+    };
+}
+
+carriers!(ari, cloudonix, plivo, telnyx, twilio, vobiz, vonage);
