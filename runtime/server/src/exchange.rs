@@ -5,6 +5,7 @@
 
 mod callback;
 mod context;
+mod events;
 mod inbound;
 mod operations;
 mod outbound;
@@ -26,6 +27,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub use self::context::{CallContext, CarrierError};
+pub use self::events::{EventSocketFailure, EventSocketPhase, EventSocketState};
+pub(crate) use self::events::{EventSource, News, Obeyed, Reception};
 use crate::agent::{AgentLimits, CheckedDial};
 use crate::clock::Clock;
 use crate::egress::Egress;
@@ -33,7 +36,7 @@ use crate::perform::Performer;
 use crate::recording::RecordingWriter;
 use crate::registry::Registry;
 use crate::session::SessionHandle;
-use crate::store::{CallFinish, MediaToken, NotClaimable, Store, StoreError};
+use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError};
 
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
 const MEDIA_TOKEN_TTL_MS: i64 = 5 * 60 * 1000;
@@ -80,6 +83,7 @@ struct Inner {
     draining: AtomicBool,
     session_closed: Notify,
     configurations_changed: Notify,
+    event_sockets: Mutex<HashMap<ConfigurationId, EventSocketState>>,
 }
 
 /// Why a webhook gets no answer of a provider's.
@@ -160,6 +164,7 @@ impl Exchange {
                 draining: AtomicBool::new(false),
                 session_closed: Notify::new(),
                 configurations_changed: Notify::new(),
+                event_sockets: Mutex::default(),
             }),
         }
     }
@@ -214,6 +219,10 @@ impl Exchange {
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, SessionHandle>> {
         self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn event_sockets(&self) -> std::sync::MutexGuard<'_, HashMap<ConfigurationId, EventSocketState>> {
+        self.inner.event_sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn session(&self, call: &CallId) -> Option<SessionHandle> {

@@ -26,7 +26,13 @@ impl Store {
     ///
     /// # Errors
     /// The database fails. Who cannot tell does not have the lease.
-    pub async fn take_lease(&self, key: &LeaseKey, owner: &str, ttl: Duration, now: UnixMs) -> Result<bool, StoreError> {
+    pub async fn take_lease(
+        &self,
+        key: &LeaseKey,
+        owner: &str,
+        ttl: Duration,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
         let query = sqlx::query(
             "INSERT INTO event_socket_leases (lease_key, owner, expires_at) VALUES ($1, $2, $3) \
              ON CONFLICT (lease_key) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at \
@@ -100,7 +106,11 @@ mod tests {
         let (one, other) = two().await;
         let mut asking = tokio::task::JoinSet::new();
         for number in 0..16 {
-            let store = if number % 2 == 0 { one.store.clone() } else { other.clone() };
+            let store = if number % 2 == 0 {
+                one.store.clone()
+            } else {
+                other.clone()
+            };
             asking.spawn(async move {
                 store
                     .take_lease(&key(), &format!("owner {number}"), TTL, 0)
