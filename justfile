@@ -111,6 +111,7 @@ oracles:
 bench: providers
     cargo bench --locked --package strowger-audio --bench audio
     cargo bench --locked --package strowger-tests --bench host
+    cargo bench --locked --package strowger-tests --bench providers
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 

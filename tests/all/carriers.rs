@@ -48,6 +48,14 @@ async fn start(provider: &str) -> Installation {
     installation
 }
 
+/// The gateway ended the call: by request, or, where that is faster, by closing the media, which some carriers take as the
+/// end of what they were told to do.
+#[track_caller]
+fn ended_by_gateway(report: &strowger_simulator::CallReport) {
+    let by = report.hang_up;
+    assert!(matches!(by, Some(HangUp::Rest | HangUp::Markup)), "{report:#?}");
+}
+
 /// What both directions have in common: the agent spoke, was interrupted, answered, heard a key and hung up.
 async fn check(installation: &Installation, report: &strowger_simulator::CallReport, record: &Value, direction: &str) {
     let stream = stream(report);
@@ -89,7 +97,7 @@ async fn takes_a_call(provider: &str) {
     let installation = start(provider).await;
     let call = installation.call_in(person());
     let report = finished(&call).await;
-    assert_eq!(report.hang_up, Some(HangUp::Rest), "{report:#?}");
+    ended_by_gateway(&report);
     let record = installation.closed_call().await;
     check(&installation, &report, &record, "inbound").await;
 }
@@ -104,7 +112,7 @@ async fn places_a_call(provider: &str) {
         .ok();
     let call = installation.carrier.next_outbound(DEADLINE).await.unwrap();
     let report = finished(&call).await;
-    assert_eq!(report.hang_up, Some(HangUp::Rest), "{report:#?}");
+    ended_by_gateway(&report);
     let record = installation.closed_call().await;
     assert_eq!(record["id"], placed["call_id"]);
     check(&installation, &report, &record, "outbound").await;

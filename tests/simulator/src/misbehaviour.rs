@@ -61,7 +61,7 @@ pub struct Misbehaviour {
     pub statuses_reversed: bool,
     /// Of two status callbacks, the second comes first.
     pub statuses_swapped: bool,
-    /// The request that places a call is answered only when the call has been answered, or has ended, and all that was to be
+    /// The request that places a call, or opens a media channel, is answered only when the call has been answered, or has ended, and all that was to be
     /// told of it has been told.
     pub callbacks_before_response: bool,
     /// Calls ring on when their time is up, so that they may be answered too late.

@@ -200,7 +200,7 @@ impl CallContext {
         Ok((super::callback::status(status), duration_ms))
     }
 
-    /// Writes a transfer down, then has its destination dialled.
+    /// Writes a transfer down, with the trunk of its caller id, then has its destination dialled.
     ///
     /// # Errors
     /// When it cannot be written down, or the carrier would not.
@@ -218,6 +218,12 @@ impl CallContext {
                 .map_err(PerformError::from)?,
             None => false,
         };
+        let trunk = self
+            .store
+            .trunk_for(&self.scope.configuration, new.caller_id.as_ref().map(Address::expose))
+            .await
+            .map_err(PerformError::from)?;
+        let new = &NewTransfer { trunk, ..new.clone() };
         self.store
             .create_transfer(new, self.clock.unix_ms())
             .await

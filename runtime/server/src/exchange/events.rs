@@ -151,7 +151,8 @@ impl Exchange {
         moment: Moment,
     ) -> Result<Result<EventSocket, Failure>, PerformError> {
         let source = source.clone();
-        let ask = move || -> Result<_, PerformError> { Ok(source.provider.event_socket(&source.credentials, &moment)?) };
+        let ask =
+            move || -> Result<_, PerformError> { Ok(source.provider.event_socket(&source.credentials, &moment)?) };
         self.inner.performer.invoke(ask).await
     }
 
@@ -265,14 +266,22 @@ impl Exchange {
     async fn announced(&self, source: &EventSource, claims: InboundCall) {
         let began = Instant::now();
         let Ok(provider_call_id) = ProviderCallId::new(claims.provider_call_id.clone()) else {
-            tracing::warn!(provider = source.provider.name(), "a call was announced without an identifier");
+            tracing::warn!(
+                provider = source.provider.name(),
+                "a call was announced without an identifier"
+            );
             return;
         };
         let country = |code: &Option<String>| code.as_deref().and_then(|code| Country::parse(code).ok());
         let caller = Address::parse(&claims.caller, country(&claims.caller_country)).ok();
         let callee = Address::parse(&claims.callee, country(&claims.callee_country)).ok();
         let found = match &callee {
-            Some(callee) => self.inner.store.find_route_of(&source.scope.configuration, callee).await,
+            Some(callee) => {
+                self.inner
+                    .store
+                    .find_route_of(&source.scope.configuration, callee)
+                    .await
+            }
             None => Ok(None),
         };
         let refused = match (found, callee) {
@@ -312,7 +321,11 @@ impl Exchange {
 
     async fn answer_announced(&self, source: &EventSource, session: SessionHandle, began: Instant) {
         let context = session.context.clone();
-        let span = tracing::info_span!("call", call = context.call_id.as_str(), provider = source.provider.name());
+        let span = tracing::info_span!(
+            "call",
+            call = context.call_id.as_str(),
+            provider = source.provider.name()
+        );
         self.beside(source, move |exchange, source| {
             let answering = async move {
                 let call = context.guest_call(context.provider_call_id.as_ref(), None);
@@ -410,7 +423,10 @@ impl Exchange {
                 }
             };
             if ended.is_terminal() {
-                tracing::info!(call = context.call_id.as_str(), "a call ended while the event socket was closed");
+                tracing::info!(
+                    call = context.call_id.as_str(),
+                    "a call ended while the event socket was closed"
+                );
                 let told = strowger_call::Event::Status {
                     status: ended,
                     duration_ms: None,

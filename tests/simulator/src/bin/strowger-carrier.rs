@@ -70,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         "{} answers at http://{} for {}",
         arguments.carrier,
         carrier.rest_addr(),
-        carrier.rest_host()
+        carrier.rest_hosts().join(", ")
     );
     println!("credentials {}", carrier.credentials());
     println!("number      {}", carrier.own_number());

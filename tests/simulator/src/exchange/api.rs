@@ -188,7 +188,9 @@ async fn rest(exchange: &Arc<Exchange>, request: RestRequest, misbehaviour: &Mis
         let answer = exchange.carrier.handle_rest(&mut exchange.ledger(), &request);
         for directive in answer.directives {
             let dialled = match &directive {
-                Directive::Dial(id) if misbehaviour.callbacks_before_response => Some(id.clone()),
+                Directive::Dial(id) | Directive::OpenMedia(id) if misbehaviour.callbacks_before_response => {
+                    Some(id.clone())
+                }
                 _ => None,
             };
             exchange.obey(directive);

@@ -10,14 +10,14 @@ use futures_util::future::join_all;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
-use super::{Call, Callee, Control, Exchange, Out, Start, room, stream};
+use super::{Call, Callee, Control, Exchange, Out, Start, notices, room, stream};
 use crate::{
     carrier::{CallRecord, Instruction, WebhookKind, WebhookTarget},
     clock,
-    report::{CallEvent, CallStatus, HangUp, TimedEvent, WebhookAttempt},
+    report::{CallEvent, CallStatus, HangUp, TimedEvent},
     script::{CallerScript, Runner},
     webhook::Courier,
 };
@@ -26,8 +26,6 @@ use crate::{
 const RINGS_MAX: Duration = Duration::from_secs(60);
 /// How long a person stays on a line that is answered and silent, before there was any media.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How long a notice waits for its successor to overtake it.
-const OVERTAKEN_WITHIN: Duration = Duration::from_millis(200);
 
 /// What follows an instruction.
 #[derive(Debug)]
@@ -70,7 +68,7 @@ impl Line {
         courier: Courier,
         start: &Start,
     ) -> Self {
-        let task = deliver_notices(Arc::clone(&exchange), Arc::clone(&call), courier.clone(), queue);
+        let task = notices::deliver(Arc::clone(&exchange), Arc::clone(&call), courier.clone(), queue);
         let notices = tokio::spawn(task);
         exchange.track(notices.abort_handle());
         let script = match start {
@@ -312,6 +310,7 @@ impl Line {
             return (HangUp::Fault, CallStatus::Failed);
         };
         self.set_status(CallStatus::InProgress, None);
+        self.settle();
         let hang_up = match stream::run(self, open).await {
             Flow::Ended(hang_up) => hang_up,
             Flow::Next | Flow::Replace(_) | Flow::Redirect(_) => HangUp::Media,
@@ -375,11 +374,16 @@ impl Line {
         }
     }
 
-    /// Carries out instructions until the call ends.
-    async fn execute(&mut self, instructions: Vec<Instruction>) -> HangUp {
+    /// The call has come to where its instructions are carried out.
+    fn settle(&self) {
         self.call.settled.store(true, Ordering::SeqCst);
         // Whoever waits for that looks at the report.
         self.call.report.update(|_| ());
+    }
+
+    /// Carries out instructions until the call ends.
+    async fn execute(&mut self, instructions: Vec<Instruction>) -> HangUp {
+        self.settle();
         let mut queue = VecDeque::from(instructions);
         let mut used_up = HangUp::Markup;
         while let Some(instruction) = queue.pop_front() {
@@ -471,69 +475,5 @@ pub(super) async fn maybe_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Delivers a call's notices one after the other, because their order is what a carrier guarantees at best.
-async fn deliver_notices(
-    exchange: Arc<Exchange>,
-    call: Arc<Call>,
-    courier: Courier,
-    mut queue: mpsc::UnboundedReceiver<Out>,
-) {
-    let misbehaviour = &call.misbehaviour;
-    let deliver = async |out: Out| {
-        deliver_copies(&exchange, &call, &courier, out).await;
-        call.untold.fetch_sub(1, Ordering::SeqCst);
-        // Whoever waits for that looks at the report.
-        call.report.update(|_| ());
-    };
-    let mut kept = Vec::new();
-    let mut overtaken = None;
-    loop {
-        let next = match overtaken.take() {
-            None => queue.recv().await,
-            Some(first) => match timeout(OVERTAKEN_WITHIN, queue.recv()).await {
-                Ok(Some(second)) if !matches!(second, Out::End) => {
-                    deliver(second).await;
-                    deliver(first).await;
-                    continue;
-                }
-                Ok(next) => {
-                    deliver(first).await;
-                    next
-                }
-                Err(_) => {
-                    deliver(first).await;
-                    continue;
-                }
-            },
-        };
-        match next {
-            None | Some(Out::End) => break,
-            Some(out) if misbehaviour.statuses_reversed => kept.push(out),
-            Some(out) if misbehaviour.statuses_swapped => overtaken = Some(out),
-            Some(out) => deliver(out).await,
-        }
-    }
-    for out in kept.into_iter().rev() {
-        deliver(out).await;
-    }
-}
-
-async fn deliver_copies(exchange: &Exchange, call: &Call, courier: &Courier, out: Out) {
-    let log = |attempt: WebhookAttempt| call.report.update(|report| report.webhooks.push(attempt));
-    let misbehaviour = &call.misbehaviour;
-    for copy in 0..=misbehaviour.status_copies {
-        match &out {
-            Out::Event { key, text } => exchange.hub.push(key, text),
-            Out::Webhook { kind, request } => {
-                let policy = exchange.carrier.retry_policy(&request.url);
-                courier
-                    .deliver(request, kind, copy, policy, misbehaviour.slow_webhook, &log)
-                    .await;
-            }
-            Out::End => {}
-        }
     }
 }

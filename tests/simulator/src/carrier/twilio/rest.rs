@@ -154,6 +154,9 @@ fn update_call(call: &mut CallRecord, form: &Form, path: &str) -> RestAnswer {
             error(400, 21220, "Call is not in-progress. Cannot redirect.").into()
         };
     }
+    if call.answered.is_none() && form.get("Status").is_none() {
+        return error(400, 21220, "Call is not in-progress. Cannot redirect.").into();
+    }
     let id = call.id.clone();
     let directive = match (form.get("Status"), form.get("Twiml"), form.target("Url", "Method")) {
         (Some("completed"), ..) => {
