@@ -1,7 +1,7 @@
 //! One agent, unchanged, takes calls from every carrier that can be simulated, and calls people over each.
 
-use serde_json::Value;
-use strowger_simulator::agent::{AgentDo, AgentScript, AgentWhen};
+use serde_json::{Value, json};
+use strowger_simulator::agent::{AgentDo, AgentScript, AgentWhen, Transfer};
 use strowger_simulator::exchange::Callee;
 use strowger_simulator::report::{CallStatus, HangUp};
 use strowger_simulator::{CallerScript, Misbehaviour};
@@ -36,7 +36,15 @@ fn person() -> CallerScript {
 }
 
 async fn start(provider: &str) -> Installation {
-    let installation = Scenario::native(16_000, agent()).over(provider).start().await;
+    start_with(provider, agent()).await
+}
+
+async fn start_with(provider: &str, script: AgentScript) -> Installation {
+    let installation = Scenario::native(16_000, script)
+        .over(provider)
+        .without_rate_limit()
+        .start()
+        .await;
     // A carrier that tells over a socket has nobody to tell before it is open.
     if provider == "ari" {
         installation
@@ -170,6 +178,74 @@ async fn notices_that_the_caller_hangs_up(provider: &str) {
     assert_eq!(record["outcome"]["status"], "completed");
 }
 
+/// The caller is connected with somebody else, and the end of that ends both legs; or the carrier cannot, and says so.
+async fn transfers(provider: &str) {
+    let script = AgentScript::new()
+        .on(AgentWhen::Start, [tone(440.0, 600).into()])
+        .on(AgentWhen::Dtmf('1'), [Transfer::to(CALLEE).into()])
+        .on(AgentWhen::Dtmf('9'), [AgentDo::HangUp]);
+    let installation = start_with(provider, script).await;
+    installation.carrier.set_callee(
+        CALLEE,
+        Callee::answers(
+            CallerScript::new()
+                .wait_person(DEADLINE)
+                .speak(tone(600.0, 600))
+                .silence(ms(1_000)),
+        ),
+    );
+    let metadata = installation
+        .api
+        .get("/organizations/telephony-providers/metadata")
+        .await
+        .ok();
+    let shown = metadata["providers"].as_array().unwrap().iter();
+    let shown = shown.clone().find(|shown| shown["provider"] == provider).unwrap();
+    let able = shown["abilities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|ability| ability == "transfer");
+    let call = installation.call_in(if able {
+        CallerScript::new()
+            .wait_heard(ms(300), DEADLINE)
+            .press('1')
+            .wait_person(DEADLINE)
+            .speak(tone(1_000.0, 600))
+            .leave_after(DEADLINE)
+            .stay()
+    } else {
+        CallerScript::new()
+            .wait_heard(ms(300), DEADLINE)
+            .press('1')
+            .silence(ms(500))
+            .press('9')
+            .stay()
+    });
+    let agent = installation.conversation().await;
+    if able {
+        agent.wait_transfer(DEADLINE, "connected").await.unwrap();
+        let leg = installation.carrier.next_outbound(DEADLINE).await.unwrap();
+        let (caller, destination) = (finished(&call).await, finished(&leg).await);
+        assert!(caller.met(&destination.call_id) && destination.met(&caller.call_id));
+        let heard = (caller.rooms.last().unwrap(), destination.rooms.last().unwrap());
+        assert!((frequency(&heard.0.heard(), heard.0.rate_hz) - 600.0).abs() < 20.0);
+        assert!((frequency(&heard.1.heard(), heard.1.rate_hz) - 1_000.0).abs() < 20.0);
+        let record = installation.closed_call().await;
+        assert_eq!(record["outcome"]["status"], "completed");
+        assert_eq!(record["outcome"]["reason"], "transferred");
+    } else {
+        let failed = agent.wait_transfer(DEADLINE, "failed").await.unwrap();
+        assert_eq!(failed.reason.as_deref(), Some("unsupported"));
+        let live = installation.live_call().await;
+        let path = format!("/calls/{}/transfer", live["id"].as_str().unwrap());
+        let refused = installation.api.post(&path, json!({ "destination": CALLEE })).await;
+        assert_eq!(refused.refused(400), "transfer_unsupported");
+        finished(&call).await;
+        assert_eq!(installation.closed_call().await["outcome"]["reason"], "agent_hung_up");
+    }
+}
+
 macro_rules! carriers {
     ($($name:ident),*) => {$(
         mod $name {
@@ -181,6 +257,11 @@ macro_rules! carriers {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn places_a_call() {
                 super::places_a_call(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn transfers() {
+                super::transfers(stringify!($name)).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -125,6 +125,12 @@ impl Scenario {
         self
     }
 
+    /// A test sets up in a second what a customer does in minutes, which some carriers' limits do not allow.
+    pub(crate) fn without_rate_limit(mut self) -> Self {
+        self.options.without_rate_limit = true;
+        self
+    }
+
     /// Faults of the carrier's REST API, and of the calls that the gateway places.
     pub(crate) fn carrier_misbehaves(mut self, misbehaviour: Misbehaviour) -> Self {
         self.options.misbehaviour = misbehaviour;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{self, AgentLimits, CheckedDial};
 use crate::clock::Clock;
 use crate::egress::{AddressPolicy, Egress, EgressConfig, EgressConfigError, SystemResolver};
+use crate::events::EventSockets;
 use crate::exchange::{Exchange, ExchangeOptions};
 use crate::keyring::Keyring;
 use crate::recording::RecordingWriter;
@@ -72,6 +73,7 @@ pub struct Gateway {
     address: SocketAddr,
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    events: EventSockets,
     stop: CancellationToken,
     grace: Duration,
     /// Component files that were passed over, and why.
@@ -125,7 +127,7 @@ impl Gateway {
             },
         };
         let recordings = RecordingWriter::start().map_err(StartError::Thread)?;
-        let exchange = Exchange::new(options, store, registry, dialler, egress, recordings, clock);
+        let exchange = Exchange::new(options, store, registry, dialler, egress.clone(), recordings, clock);
         let abandoned = exchange.close_abandoned_calls().await?;
         if abandoned > 0 {
             tracing::warn!(
@@ -150,11 +152,14 @@ impl Gateway {
             }
         });
         let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
+        // Last: from now on calls may come in.
+        let events = EventSockets::start(exchange.clone(), egress, settings.event_lease);
         Ok(Self {
             exchange,
             address,
             serving,
             housekeeping,
+            events,
             stop,
             grace: settings.shutdown_grace,
             skipped,
@@ -176,6 +181,8 @@ impl Gateway {
     /// Stops: no new calls, live ones may finish for the grace period, then the rest is ended. Returns how many had to be.
     pub async fn stop(self) -> usize {
         let ended = self.exchange.drain(self.grace).await;
+        // Not before: they tell how the last calls end.
+        self.events.stop().await;
         self.stop.cancel();
         // Idle keep-alive connections would otherwise hold the end up.
         if tokio::time::timeout(Duration::from_secs(5), self.serving)

@@ -9,6 +9,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod egress;
+pub mod events;
 pub mod exchange;
 pub mod gateway;
 pub mod ingress;

@@ -24,7 +24,7 @@ use crate::keyring::KeyError;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 14] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
     ("public_base_url", "URL under which carriers reach this server"),
@@ -38,6 +38,10 @@ const NAMES: [(&str, &str); 13] = [
     (
         "shutdown_grace_s",
         "seconds that calls may go on after a request to stop",
+    ),
+    (
+        "event_lease_s",
+        "seconds after which another server takes over an event socket from one that vanished",
     ),
     ("recording", "whether agents may record calls"),
     (
@@ -292,6 +296,8 @@ pub struct Settings {
     pub call_duration_max: Duration,
     /// How long calls may go on after a request to stop.
     pub shutdown_grace: Duration,
+    /// After how long another gateway on this database takes an event socket over from one that has vanished.
+    pub event_lease: Duration,
     /// Whether agents may record calls.
     pub recording: bool,
     encryption_key: Option<SecretText>,
@@ -393,6 +399,8 @@ impl Settings {
                 }),
             call_duration_max: seconds("call_duration_max_s", 1..=24 * 3600, 4 * 3600)?,
             shutdown_grace: seconds("shutdown_grace_s", 0..=24 * 3600, 30)?,
+            // Renewed three times in this time: shorter ones would suffer from a database that is busy for a moment.
+            event_lease: seconds("event_lease_s", 5..=300, 30)?,
             recording: found.parse("recording", "must be true or false")?.unwrap_or(true),
             encryption_key,
             encryption_key_file: found

@@ -142,8 +142,8 @@ fn broken(error: &tungstenite::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
-    use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_async};
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+    use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_async};
 
     use super::*;
 
@@ -188,9 +188,12 @@ mod tests {
             stream.set_nonblocking(true).unwrap();
         }
         let stream = tokio::net::TcpStream::from_std(stream).unwrap();
-        let socket =
-            WebSocketStream::from_raw_socket(MaybeTlsStream::Plain(stream), Role::Client, Some(WebSocketConfig::default()))
-                .await;
+        let socket = WebSocketStream::from_raw_socket(
+            MaybeTlsStream::Plain(stream),
+            Role::Client,
+            Some(WebSocketConfig::default()),
+        )
+        .await;
         let mut ours = Connection::new(socket);
         let began = Instant::now();
         // The other side is there, but nobody reads.

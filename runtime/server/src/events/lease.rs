@@ -50,7 +50,8 @@ impl LeaseTimes {
 /// Where leases are kept. A seam: the runtime uses [`StoredLeases`].
 pub(super) trait LeaseBook: Clone + Send + Sync + 'static {
     /// Takes or renews; `false` when somebody else has it.
-    fn take(&self, key: &LeaseKey, owner: &str, ttl: Duration) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn take(&self, key: &LeaseKey, owner: &str, ttl: Duration)
+    -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Gives back.
     fn release(&self, key: &LeaseKey, owner: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -144,7 +145,9 @@ impl<B: LeaseBook> Drop for Lease<B> {
 
 impl<B: LeaseBook> fmt::Debug for Lease<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("owner", &self.owner).finish_non_exhaustive()
+        f.debug_struct("Lease")
+            .field("owner", &self.owner)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +257,10 @@ mod tests {
         assert!(timeout(Duration::from_secs(3600), lease.lost()).await.is_err());
         let written = book.written();
         let gaps: Vec<_> = written.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(written.len() > 300 && gaps.iter().all(|gap| *gap < TIMES.ttl / 2), "{gaps:?}");
+        assert!(
+            written.len() > 300 && gaps.iter().all(|gap| *gap < TIMES.ttl / 2),
+            "{gaps:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

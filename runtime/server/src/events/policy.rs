@@ -194,8 +194,7 @@ impl Policy {
             told,
             failures: streak.failures,
         };
-        let hopeless =
-            streak.refusals >= REFUSALS_MAX || (failure.retryable && now.since(streak.since) >= FAILING_MAX);
+        let hopeless = streak.refusals >= REFUSALS_MAX || (failure.retryable && now.since(streak.since) >= FAILING_MAX);
         self.state = if hopeless {
             State::Parking {
                 reason: failure.reason(),
@@ -410,9 +409,7 @@ mod tests {
         story.parks("ws-client-missing: it does not work");
 
         let mut story = Story::new();
-        story
-            .policy
-            .handle_misconfigured(&passing("internal"), story.now, 0.0);
+        story.policy.handle_misconfigured(&passing("internal"), story.now, 0.0);
         assert_eq!(story.wait(), Some(1));
     }
 

@@ -37,6 +37,10 @@ pub(super) fn handle(ledger: &mut Ledger, request: &RestRequest) -> RestAnswer {
         ("POST", ["v2", "calls", id, "actions", action]) => command(ledger, id, action, &body),
         ("POST", ["v2", "conferences"]) => create_conference(ledger, &body),
         ("POST", ["v2", "conferences", id, "actions", "join"]) => join_conference(ledger, id, &body),
+        ("GET", ["v2", "conferences", id, "participants"]) => participants(ledger, id).into(),
+        ("PATCH", ["v2", "conferences", id, "participants", participant]) => {
+            update_participant(ledger, id, participant)
+        }
         ("GET", ["v2", "phone_numbers"]) => list_numbers(ledger, request).into(),
         ("PATCH", ["v2", "phone_numbers", id]) => assign_number(ledger, id, &body).into(),
         ("POST", ["v2", "call_control_applications"]) => create_application(ledger, &body).into(),
@@ -287,6 +291,38 @@ fn join_conference(ledger: &mut Ledger, id: &str, body: &Value) -> RestAnswer {
     let ends_on_exit = body["end_conference_on_exit"] == true;
     let name = conference["id"].as_str().unwrap_or_default();
     ok().and(Directive::Instruct(call_id.to_owned(), stay(name, ends_on_exit)))
+}
+
+/// A participant's id is not its call's.
+fn participants(ledger: &Ledger, id: &str) -> RestResponse {
+    let Some(conference) = ledger.objects.get(&key(CONFERENCE, id)) else {
+        return not_found();
+    };
+    let participant = |call: &Value| {
+        json!({
+            "id": participant_id(call.as_str().unwrap_or_default()),
+            "record_type": "participant",
+            "call_control_id": call,
+            "conference": { "id": id, "name": conference["name"] },
+            "status": "joined",
+        })
+    };
+    let listed = conference["participants"].as_array().into_iter().flatten();
+    data(200, &listed.map(participant).collect())
+}
+
+fn update_participant(ledger: &Ledger, id: &str, participant: &str) -> RestAnswer {
+    let conference = ledger.objects.get(&key(CONFERENCE, id));
+    let listed = conference.and_then(|conference| conference["participants"].as_array());
+    let calls = listed.into_iter().flatten().filter_map(Value::as_str);
+    let Some(call) = calls.into_iter().find(|call| participant_id(call) == participant) else {
+        return not_found().into();
+    };
+    data(200, &json!({ "id": participant, "call_control_id": call })).into()
+}
+
+fn participant_id(call: &str) -> String {
+    format!("participant-{}", call.trim_start_matches("v3:"))
 }
 
 /// Without a next instruction: who is left when the conference ends is hung up.
