@@ -310,3 +310,37 @@ fn an_export_is_run() {
         &["no-such-export"],
     );
 }
+
+/// The README's first command, for each carrier: a whole call in real time, so all of them at once.
+#[test]
+fn a_demo_plays_over_every_carrier() {
+    let demos: Vec<_> = strowger_simulator::carriers()
+        .iter()
+        .map(|carrier| {
+            let folder = tempfile::tempdir().unwrap();
+            let component = format!("{}.wasm", carrier.name());
+            std::fs::copy(providers().join(&component), folder.path().join(&component)).unwrap();
+            let (components, output) = (folder.path().to_owned(), folder.path().join("output"));
+            let (name, keep) = (carrier.name(), output.clone());
+            let running = std::thread::spawn(move || {
+                run(&[
+                    "demo",
+                    "--provider",
+                    name,
+                    "--providers",
+                    components.to_str().unwrap(),
+                    "--output",
+                    output.to_str().unwrap(),
+                ])
+            });
+            (name, folder, keep, running)
+        })
+        .collect();
+    for (name, _folder, output, running) in demos {
+        let text = printed(&running.join().unwrap(), 0);
+        tells(&text, &[name, "completed (agent hung up)", "DTMF 5"]);
+        for file in ["recording.wav", "timeline.svg"] {
+            assert!(output.join(file).metadata().unwrap().len() > 1_000, "{name}: {file}");
+        }
+    }
+}
