@@ -95,7 +95,7 @@ pub struct Limits {
     pub call_duration_max: Duration,
     /// Until a hang-up that got no reply is taken as failed for good.
     pub hang_up_timeout: Duration,
-    /// How often a hang-up is attempted in all.
+    /// How often a hang-up is attempted in all: with the backoff, for longer than carriers count requests.
     pub hang_up_attempts_max: u32,
     /// From a hang-up's failure to the second attempt; doubled for each further one.
     pub hang_up_backoff: Duration,
@@ -118,7 +118,7 @@ impl Default for Limits {
             agent_connect_timeout: Duration::from_secs(5),
             call_duration_max: Duration::from_secs(4 * 60 * 60),
             hang_up_timeout: Duration::from_secs(10),
-            hang_up_attempts_max: 3,
+            hang_up_attempts_max: 6,
             hang_up_backoff: Duration::from_millis(500),
             status_grace: Duration::from_secs(15),
             fetch_timeout: Duration::from_secs(5),

@@ -565,13 +565,13 @@ fn hang_ups_are_repeated_only_if_that_can_help() {
     });
     let from = story.now;
     assert_eq!(story.tell(hang_up_failed(true)), [""; 0]);
-    assert_eq!(story.wait(), ["hang-up 2"]);
-    assert_eq!(story.now.since(from), Duration::from_millis(500));
-    story.tell(hang_up_failed(true));
-    assert_eq!(story.wait(), ["hang-up 3"]);
-    assert_eq!(story.now.since(from), Duration::from_millis(1_500));
-    // Three times is enough. The carrier is asked, and the call closed.
-    story.tell(hang_up_failed(true));
+    // A limit of requests in ten seconds, as a carrier has, is outlasted.
+    for (attempt, at_ms) in [(2, 500), (3, 1_500), (4, 3_500), (5, 7_500), (6, 15_500)] {
+        assert_eq!(story.wait(), [format!("hang-up {attempt}")]);
+        assert_eq!(story.now.since(from), Duration::from_millis(at_ms));
+        story.tell(hang_up_failed(true));
+    }
+    // That is enough. The carrier is asked, and the call closed.
     assert_eq!(story.wait(), ["fetch-status"]);
     assert_eq!(
         story.tell(status(CallStatus::InProgress)),

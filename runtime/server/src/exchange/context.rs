@@ -27,7 +27,7 @@ const EVENTS_LENGTH: usize = 2_100;
 const EVENTS_BATCH: usize = 64;
 
 /// How often the end of a transfer's second leg is asked for, and how long it is waited between the first two times.
-const CANCEL_ATTEMPTS_MAX: u32 = 4;
+const CANCEL_ATTEMPTS_MAX: u32 = 6;
 const CANCEL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why the carrier could not be asked.
