@@ -80,15 +80,6 @@ impl Failure {
         }
     }
 
-    /// The same request fails again until somebody changes something.
-    #[must_use]
-    pub fn permanent(self) -> Self {
-        Self {
-            retryable: false,
-            ..self
-        }
-    }
-
     /// What the runtime should make of an answer with this HTTP status that is not the documented success: whether the
     /// credentials, the balance, the carrier or the request is at fault.
     pub fn from_status(status: u16) -> Self {
@@ -122,13 +113,13 @@ impl Failure {
         }
     }
 
-    /// The carrier answered with something that its documentation does not have.
+    /// The carrier answered with something that its documentation does not have: half a body, a proxy's page. It may be in
+    /// order again the next time.
     pub fn unexpected_answer(what: &str) -> Self {
         Self::carrier(
             "unexpected-answer",
             format!("The carrier's answer was not understood ({what})."),
         )
-        .permanent()
     }
 
     fn new(kind: FailureKind, code: &str, message: String, retryable: bool, owner: FailureOwner) -> Self {
@@ -157,7 +148,7 @@ mod tests {
             (408, FailureKind::Carrier, true, FailureOwner::Operator),
             (503, FailureKind::Carrier, true, FailureOwner::Operator),
             (404, FailureKind::Request, false, FailureOwner::User),
-            (204, FailureKind::Carrier, false, FailureOwner::Operator),
+            (204, FailureKind::Carrier, true, FailureOwner::Operator),
         ];
         for (status, kind, retryable, owner) in table {
             let failure = Failure::from_status(status);
