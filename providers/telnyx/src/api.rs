@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(refusal(422, &json!(90018)).code, "call-ended");
         for strange in [json!("90018 +14155550100"), json!(""), json!([1]), json!("<script>")] {
             let failure = refusal(422, &strange);
-            assert_eq!(failure.message, "The carrier refused the request (HTTP 422).");
+            assert_eq!(failure.message, "The carrier refused the request (HTTP 422); check the number and the settings that it is about.");
         }
     }
 

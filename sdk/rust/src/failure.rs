@@ -103,7 +103,7 @@ impl Failure {
             ),
             400..=499 => Self::request(
                 "request-refused",
-                format!("The carrier refused the request (HTTP {status})."),
+                format!("The carrier refused the request (HTTP {status}); check the number and the settings that it is about."),
             ),
             300..=399 => Self::configuration(
                 "redirected",
@@ -118,7 +118,7 @@ impl Failure {
     pub fn unexpected_answer(what: &str) -> Self {
         Self::carrier(
             "unexpected-answer",
-            format!("The carrier's answer was not understood ({what})."),
+            format!("The carrier's answer was not understood ({what}); try again later."),
         )
     }
 
