@@ -103,7 +103,9 @@ impl Failure {
             ),
             400..=499 => Self::request(
                 "request-refused",
-                format!("The carrier refused the request (HTTP {status}); check the number and the settings that it is about."),
+                format!(
+                    "The carrier refused the request (HTTP {status}); check the number and the settings that it is about."
+                ),
             ),
             300..=399 => Self::configuration(
                 "redirected",

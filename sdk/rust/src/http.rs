@@ -181,6 +181,15 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|_| Failure::unexpected_answer("the body has another shape"))
     }
 
+    /// The response itself, when nobody reads its body, and that is empty or JSON: the page of a proxy that answers everything
+    /// with a success is none.
+    pub fn confirmed(self) -> Result<Self, Failure> {
+        if !self.body.is_empty() {
+            self.read_json::<serde::de::IgnoredAny>()?;
+        }
+        Ok(self)
+    }
+
     fn with_body(content_type: &str, body: Vec<u8>) -> Self {
         Self {
             status: 200,
@@ -188,6 +197,13 @@ impl Response {
             body,
         }
     }
+}
+
+/// Whether an address is a number in E.164 with `+`, which is what carriers dial.
+pub fn is_e164(address: &str) -> bool {
+    address
+        .strip_prefix('+')
+        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub(crate) fn find_header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
@@ -273,6 +289,31 @@ mod tests {
             (FailureKind::Carrier, "unexpected-answer")
         );
         assert_eq!(Response::json(&[1, 2]).read_json::<Vec<u8>>(), Ok(vec![1, 2]));
+    }
+
+    #[test]
+    fn a_page_of_something_between_confirms_nothing() {
+        assert!(Response::empty(204).confirmed().is_ok());
+        assert!(Response::json(&serde_json::json!({ "ok": true })).confirmed().is_ok());
+        assert_eq!(
+            Response::text("<html>").confirmed().unwrap_err().code,
+            "unexpected-answer"
+        );
+    }
+
+    #[test]
+    fn numbers_are_told_from_extensions() {
+        assert!(is_e164("+14155550100"));
+        for other in [
+            "14155550100",
+            "+1415",
+            "8000",
+            "+1415555010a",
+            "+1234567890123456",
+            "sip:a@b",
+        ] {
+            assert!(!is_e164(other), "{other}");
+        }
     }
 
     #[test]

@@ -156,6 +156,7 @@
     reason = "generated code"
 )]
 pub mod bindings;
+pub mod envelope;
 mod export;
 mod failure;
 mod http;
@@ -168,6 +169,8 @@ mod spec;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod webhook;
+#[cfg(feature = "xml")]
+pub mod xml;
 
 pub use crate::bindings::calling::exports::strowger::provider::calling::{Cost, Outbound, StatusReport};
 pub use crate::bindings::detection::exports::strowger::provider::detection::AnsweredBy;
@@ -197,7 +200,7 @@ pub use crate::bindings::setup::exports::strowger::provider::setup::{
 pub use crate::bindings::transfer::exports::strowger::provider::transfer::{TransferLeg, TransferState};
 pub use crate::bindings::trunks::exports::strowger::provider::trunks::{Applied as AppliedTrunk, Trunk};
 pub use crate::failure::{Interrupted, Outcome};
-pub use crate::http::join_path;
+pub use crate::http::{is_e164, join_path};
 pub use crate::io::{Io, Unreachable};
 pub use crate::provider::{Calling, Detection, Events, Leg, Numbers, Provider, Setup, Transfer, Trunks};
 pub use crate::sealed::Sealed;
