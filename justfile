@@ -95,7 +95,7 @@ target:
         rustup target add {{ wasm }}
     fi
 
-# The independent witnesses of the tests, in an environment of their own
+# The independent witnesses of the tests: Python packages in an environment of their own, and one package from npm
 oracles:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -103,8 +103,19 @@ oracles:
     if ! cmp -s tests/oracles/requirements.txt "$stamp"; then
         echo "Installing the independent witnesses (Python packages) into .tools …"
         python3 -m venv .tools/oracles
-        .tools/oracles/bin/pip install --quiet --disable-pip-version-check --requirement tests/oracles/requirements.txt
+        .tools/oracles/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/oracles/requirements.txt
         cp tests/oracles/requirements.txt "$stamp"
+    fi
+    node=.tools/oracles-node
+    if ! cmp -s tests/oracles/package-lock.json "$node/installed.json"; then
+        echo "Installing the independent witnesses (packages for Node.js) into .tools …"
+        if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+            echo "Node.js 20 or later, with npm, is needed for the witnesses that carriers publish there" >&2; exit 1
+        fi
+        mkdir -p "$node"
+        cp tests/oracles/package.json tests/oracles/package-lock.json tests/oracles/.npmrc "$node"
+        npm ci --prefix "$node" --loglevel=error
+        cp tests/oracles/package-lock.json "$node/installed.json"
     fi
 
 # Measure: audio, sandbox, webhooks, and calls under load (docs/performance.md); about seven minutes beside the builds

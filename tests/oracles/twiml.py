@@ -16,12 +16,15 @@ def build(verbs):
     response = VoiceResponse()
     for verb, *arguments in verbs:
         if verb == "connect-stream":
-            url, status_callback, parameters = arguments
+            url, attributes, parameters = arguments
             connect = Connect()
-            stream = connect.stream(url=url, status_callback=status_callback, status_callback_method="POST")
+            stream = connect.stream(url=url, **attributes)
             for name, value in parameters:
                 stream.parameter(name=name, value=value)
             response.append(connect)
+        elif verb == "dial-conference":
+            name, attributes = arguments
+            response.dial().conference(name, **attributes)
         elif verb == "pause":
             response.pause(length=arguments[0])
         elif verb == "say":
