@@ -75,8 +75,7 @@ async fn check(installation: &Installation, report: &strowger_simulator::CallRep
     let quarter = stream.rate_hz as usize / 4;
     let greeting = heard.iter().position(|sample| sample.abs() > 500).unwrap();
     assert!((frequency(&heard[greeting..greeting + quarter], stream.rate_hz) - 440.0).abs() < 20.0);
-    let end = heard.iter().rposition(|sample| sample.abs() > 500).unwrap();
-    assert!((frequency(&heard[end - quarter..end], stream.rate_hz) - 600.0).abs() < 20.0);
+    assert!((frequency(&last_words(&heard, stream.rate_hz), stream.rate_hz) - 600.0).abs() < 20.0);
     assert_eq!((agent.digits.as_str(), agent.clears.len()), ("5", 1));
     assert!(agent.marks.iter().any(|mark| mark.name == "reply"), "{:?}", agent.marks);
     // The interruption went through to the carrier.
@@ -99,6 +98,12 @@ async fn check(installation: &Installation, report: &strowger_simulator::CallRep
             "hang_up_done",
         ],
     );
+}
+
+/// The last quarter of a second in which something was heard.
+fn last_words(heard: &[i16], rate_hz: u32) -> Vec<i16> {
+    let end = heard.iter().rposition(|sample| sample.abs() > 500).unwrap();
+    heard[end.saturating_sub(rate_hz as usize / 4)..end].to_vec()
 }
 
 async fn takes_a_call(provider: &str) {
@@ -228,9 +233,12 @@ async fn transfers(provider: &str) {
         let leg = installation.carrier.next_outbound(DEADLINE).await.unwrap();
         let (caller, destination) = (finished(&call).await, finished(&leg).await);
         assert!(caller.met(&destination.call_id) && destination.met(&caller.call_id));
-        let heard = (caller.rooms.last().unwrap(), destination.rooms.last().unwrap());
-        assert!((frequency(&heard.0.heard(), heard.0.rate_hz) - 600.0).abs() < 20.0);
-        assert!((frequency(&heard.1.heard(), heard.1.rate_hz) - 1_000.0).abs() < 20.0);
+        for (report, hz) in [(&caller, 600.0), (&destination, 1_000.0)] {
+            let room = report.rooms.last().unwrap();
+            // At some carriers the caller has been in this room all the time, with the agent.
+            let heard = last_words(&room.heard(), room.rate_hz);
+            assert!((frequency(&heard, room.rate_hz) - hz).abs() < 20.0, "{report:#?}");
+        }
         let record = installation.closed_call().await;
         assert_eq!(record["outcome"]["status"], "completed");
         assert_eq!(record["outcome"]["reason"], "transferred");

@@ -10,9 +10,11 @@ mod instruction;
 mod ledger;
 mod media;
 mod notice;
+mod plivo;
 mod rest;
 mod telnyx;
 mod twilio;
+mod vobiz;
 mod vonage;
 
 use std::{fmt, net::SocketAddr, time::SystemTime};
@@ -37,8 +39,10 @@ pub fn carriers() -> &'static [&'static dyn Carrier] {
     &[
         &ari::Ari,
         &cloudonix::Cloudonix,
+        &plivo::Plivo,
         &telnyx::Telnyx,
         &twilio::Twilio,
+        &vobiz::Vobiz,
         &vonage::Vonage,
     ]
 }

@@ -80,8 +80,9 @@ impl SocketError {
                     | EgressError::PrivateAddress { .. }
                     | EgressError::TooLarge { .. }
             ),
-            // Request timeout, too early, too many requests; and whatever the server says that is its own trouble.
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..),
+            // Request timeout, too early, too many requests; and whatever the server says that is its own trouble. A server
+            // that starts answers 404 until the part of it that serves the socket is there.
+            Self::Status { status, .. } => matches!(status, 404 | 408 | 425 | 429 | 500..),
             Self::Subprotocol { .. } | Self::NotWebSocket { .. } => false,
         }
     }
@@ -197,5 +198,182 @@ impl std::fmt::Debug for SocketRequest<'_> {
             .field("subprotocol", &self.subprotocol)
             .field("grants", &self.grants)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use futures_util::StreamExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+    use tokio_tungstenite::accept_hdr_async;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+    use super::super::{EgressConfig, Route};
+    use super::*;
+
+    /// A server that agrees to everything, says one thing, and remembers what was asked of it.
+    #[expect(clippy::result_large_err, reason = "the library's own type")]
+    async fn server() -> (SocketAddr, JoinHandle<Request>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let mut asked = None;
+            let stream = listener.accept().await.unwrap().0;
+            let mut socket = accept_hdr_async(stream, |request: &Request, mut response: Response| {
+                asked = Some(request.clone());
+                if let Some(subprotocol) = request.headers().get("sec-websocket-protocol") {
+                    response
+                        .headers_mut()
+                        .insert("sec-websocket-protocol", subprotocol.clone());
+                }
+                Ok(response)
+            })
+            .await
+            .unwrap();
+            futures_util::SinkExt::send(&mut socket, Message::text("hello"))
+                .await
+                .unwrap();
+            asked.unwrap()
+        });
+        (address, serving)
+    }
+
+    /// A server that answers with this and nothing else.
+    async fn refusing(head: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        address
+    }
+
+    fn lan() -> EgressConfig {
+        EgressConfig {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            ..EgressConfig::default()
+        }
+    }
+
+    async fn open(config: EgressConfig, url: &str, grants: &[&str]) -> Result<WebSocket, SocketError> {
+        let grants: Vec<HostGrant> = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+        let headers = [("authorization".to_owned(), Secret::new("Basic aHVzaA=="))];
+        Egress::new(config)
+            .unwrap()
+            .open_socket(SocketRequest {
+                url: &url.parse().unwrap(),
+                headers: &headers,
+                subprotocol: Some("events"),
+                grants: &grants,
+                message_bytes_max: 1024,
+            })
+            .await
+    }
+
+    /// Why it is not opened, and whether that may pass.
+    async fn refused(config: EgressConfig, url: &str, grants: &[&str]) -> (String, bool) {
+        let error = open(config, url, grants).await.unwrap_err();
+        let text = error.to_string();
+        assert!(!text.contains("secret") && !text.contains("aHVzaA"), "{text}");
+        (error.code(), error.is_retryable())
+    }
+
+    #[tokio::test]
+    async fn a_granted_host_is_asked_with_headers_and_subprotocol() {
+        let (address, serving) = server().await;
+        let url = format!("ws://{address}/ari/events?app=mine#top");
+        let mut socket = open(lan(), &url, &[&format!("http://{address}")]).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+        let asked = serving.await.unwrap();
+        assert_eq!(asked.uri(), "/ari/events?app=mine");
+        assert_eq!(asked.headers()["authorization"], "Basic aHVzaA==");
+        assert_eq!(asked.headers()["sec-websocket-protocol"], "events");
+        assert_eq!(asked.headers()["host"], address.to_string());
+    }
+
+    #[tokio::test]
+    async fn a_routed_host_is_reached_at_the_base_of_its_route() {
+        let (address, serving) = server().await;
+        let config = EgressConfig {
+            routes: vec![Route {
+                host: "http://pbx.example:8088".parse().unwrap(),
+                base: format!("http://{address}/base").parse().unwrap(),
+            }],
+            ..EgressConfig::default()
+        };
+        let url = "ws://pbx.example:8088/ari/events?app=mine";
+        open(config, url, &["http://pbx.example:8088"]).await.unwrap();
+        assert_eq!(serving.await.unwrap().uri(), "/base/ari/events?app=mine");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_granted_is_refused_before_a_byte_leaves() {
+        let (address, _serving) = server().await;
+        let (ws, wss) = (format!("ws://{address}/secret"), format!("wss://{address}/secret"));
+        let (http, https) = (format!("http://{address}"), format!("https://{address}"));
+        for (config, url, grants, code) in [
+            (lan(), &ws, vec![], "host-not-allowed"),
+            // Another port is another place.
+            (lan(), &ws, vec!["http://127.0.0.1:1"], "host-not-allowed"),
+            (lan(), &ws, vec![https.as_str()], "scheme-not-allowed"),
+            (lan(), &wss, vec![http.as_str()], "scheme-not-allowed"),
+            (EgressConfig::default(), &ws, vec![http.as_str()], "private-address"),
+        ] {
+            assert_eq!(
+                refused(config, url, &grants).await,
+                (code.to_owned(), false),
+                "{url} {grants:?}"
+            );
+        }
+        let plain = format!("http://{address}/");
+        assert_eq!(refused(lan(), &plain, &[&http]).await.0, "scheme-not-allowed");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_tells_whether_it_may_pass() {
+        for (head, code, retryable) in [
+            (
+                "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n",
+                "http-401",
+                false,
+            ),
+            ("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n", "http-403", false),
+            ("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "http-404", true),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
+                "http-503",
+                true,
+            ),
+            (
+                "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\n\r\n",
+                "http-302",
+                false,
+            ),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", "http-200", false),
+            ("SSH-2.0-OpenSSH_9.2\r\n\r\n", "not-a-websocket", false),
+            ("", "interrupted", true),
+        ] {
+            let address = refusing(head).await;
+            let url = format!("ws://{address}/secret");
+            let told = refused(lan(), &url, &[&format!("http://{address}")]).await;
+            assert_eq!(told, (code.to_owned(), retryable), "{head}");
+        }
+        // Nobody listens any more.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let told = refused(lan(), &format!("ws://{address}/"), &[&format!("http://{address}")]).await;
+        assert_eq!(told, ("connect".to_owned(), true));
     }
 }

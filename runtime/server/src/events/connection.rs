@@ -160,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn texts_come_in_order_and_a_close_is_told() {
         let (mut carrier, mut ours) = pair().await;
-        for message in [Message::text("one"), Message::binary([1, 2]), Message::text("two")] {
+        for message in [Message::text("one"), Message::binary(vec![1, 2]), Message::text("two")] {
             carrier.send(message).await.unwrap();
         }
         carrier.close(None).await.unwrap();

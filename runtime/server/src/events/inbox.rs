@@ -19,7 +19,7 @@ use crate::store::UnixMs;
 /// Messages that wait: seconds of a busy PBX.
 const MESSAGES_MAX: usize = 1024;
 /// Their bytes together; each may have as many as a message may.
-const BYTES_MAX: usize = 8 * 1024 * 1024;
+const BYTES_MAX: u32 = 8 * 1024 * 1024;
 
 /// How long news of a call waits for the call: the carrier may tell of one before it has answered the request that placed
 /// it. Longer than such a request may take.
@@ -68,6 +68,16 @@ impl Inbox {
         };
         self.queue.try_send(received).map_err(|_| Full)
     }
+
+    /// Waits until half of it is free. Whoever opens a socket before has to close it again, and loses what comes meanwhile.
+    pub(super) fn room(&self) -> impl Future<Output = ()> + use<> {
+        let (queue, bytes) = (self.queue.clone(), self.bytes.clone());
+        async move {
+            // Neither fails while the handler lives, and without it there is nothing to wait for.
+            drop(queue.reserve_many(MESSAGES_MAX / 2).await);
+            drop(bytes.acquire_many(BYTES_MAX / 2).await);
+        }
+    }
 }
 
 /// The end where they are handled.
@@ -89,7 +99,7 @@ pub(super) fn inbox(
     let (queue, messages) = mpsc::channel(MESSAGES_MAX);
     let inbox = Inbox {
         queue,
-        bytes: Arc::new(Semaphore::new(BYTES_MAX)),
+        bytes: Arc::new(Semaphore::new(BYTES_MAX as usize)),
     };
     let handler = Handler {
         exchange,
@@ -241,7 +251,7 @@ mod tests {
 
     fn unread() -> (Inbox, mpsc::Receiver<Received>) {
         let (queue, messages) = mpsc::channel(MESSAGES_MAX);
-        let bytes = Arc::new(Semaphore::new(BYTES_MAX));
+        let bytes = Arc::new(Semaphore::new(BYTES_MAX as usize));
         (Inbox { queue, bytes }, messages)
     }
 
@@ -254,6 +264,22 @@ mod tests {
         assert!(inbox.push("{}".into(), 0, 1).is_err());
         drop(messages.try_recv().unwrap());
         inbox.push("{}".into(), 0, 1).unwrap();
+    }
+
+    #[tokio::test]
+    async fn there_is_room_again_when_half_of_it_was_handled() {
+        let (inbox, mut messages) = unread();
+        inbox.room().await;
+        for _ in 0..MESSAGES_MAX {
+            inbox.push("{}".into(), 0, 1).unwrap();
+        }
+        let room = tokio::spawn(inbox.room());
+        for _ in 0..MESSAGES_MAX / 2 {
+            tokio::task::yield_now().await;
+            assert!(!room.is_finished());
+            drop(messages.recv().await.unwrap());
+        }
+        room.await.unwrap();
     }
 
     #[test]

@@ -226,6 +226,9 @@ impl Task {
     }
 
     async fn connect(&mut self) -> Result<(), Interrupt> {
+        if let Some(room) = self.ears.as_ref().map(|ears| ears.inbox.room()) {
+            self.unless_interrupted(room).await?;
+        }
         // Again: what proves who we are may be fresh for minutes only.
         let Some(socket) = self.endpoint().await? else {
             return Ok(());
@@ -247,7 +250,7 @@ impl Task {
                 tracing::info!("the event socket is open");
                 self.ask_after_calls();
             }
-            Err(error) => self.failed(Failure {
+            Err(error) => self.failed(&Failure {
                 code: error.code(),
                 message: error.to_string(),
                 retryable: error.is_retryable(),
@@ -268,7 +271,7 @@ impl Task {
     async fn serve(&mut self) -> Result<(), Interrupt> {
         // Out of `self`, so that what interrupts can be waited for beside them; put back whatever happens.
         let (Some(mut connection), Some(mut ears)) = (self.connection.take(), self.ears.take()) else {
-            self.failed(Failure::passing("internal", "there is no event socket to serve"));
+            self.failed(&Failure::passing("internal", "there is no event socket to serve"));
             return Ok(());
         };
         let served = self.serve_with(&mut connection, &mut ears).await;
@@ -279,7 +282,7 @@ impl Task {
                 Err(interrupt)
             }
             Ok(Some(failure)) => {
-                self.failed(failure);
+                self.failed(&failure);
                 connection.close(self.tools.times.farewell()).await;
                 Ok(())
             }
@@ -361,7 +364,7 @@ impl Task {
         let source = match self.source() {
             Ok(source) => source,
             Err(message) => {
-                self.misconfigured(Failure {
+                self.misconfigured(&Failure {
                     code: "settings-incomplete".to_owned(),
                     message,
                     retryable: false,
@@ -377,18 +380,18 @@ impl Task {
         let asking = exchange.event_endpoint(&source, moment);
         match self.unless_interrupted(asking).await? {
             Ok(Ok(socket)) => return Ok(Some(socket)),
-            Ok(Err(failure)) => self.misconfigured(Failure {
+            Ok(Err(failure)) => self.misconfigured(&Failure {
                 code: failure.code,
                 message: failure.message,
                 retryable: failure.retryable,
             }),
-            Err(error @ PerformError::Invoke(InvokeError::Configuration(_))) => self.misconfigured(Failure {
+            Err(error @ PerformError::Invoke(InvokeError::Configuration(_))) => self.misconfigured(&Failure {
                 code: error.code(),
                 message: error.to_string(),
                 retryable: false,
             }),
             // Not a fault of the configuration's.
-            Err(error) => self.failed(Failure::passing(&error.code(), error.to_string())),
+            Err(error) => self.failed(&Failure::passing(&error.code(), error.to_string())),
         }
         Ok(None)
     }
@@ -398,8 +401,9 @@ impl Task {
         let exchange = &self.tools.exchange;
         let source = exchange.event_source(&self.configuration.borrow_and_update())?;
         match &self.ears {
-            Some(ears) => drop(ears.source.send_replace(source.clone())),
-            None => {
+            Some(ears) if !ears.handling.is_finished() => drop(ears.source.send_replace(source.clone())),
+            // The first time, or after a failure of the one before.
+            _ => {
                 let (sender, receiver) = watch::channel(source.clone());
                 let (complain, complaints) = mpsc::channel(1);
                 let (inbox, handler) = inbox(exchange.clone(), receiver, complain);
@@ -443,14 +447,14 @@ impl Task {
         self.policy.handle_lease_lost();
     }
 
-    fn failed(&mut self, failure: Failure) {
-        let verdict = self.policy.handle_failure(&failure, self.now(), jitter());
-        self.tell(&failure, verdict);
+    fn failed(&mut self, failure: &Failure) {
+        let verdict = self.policy.handle_failure(failure, self.now(), jitter());
+        self.tell(failure, verdict);
     }
 
-    fn misconfigured(&mut self, failure: Failure) {
-        let verdict = self.policy.handle_misconfigured(&failure, self.now(), jitter());
-        self.tell(&failure, verdict);
+    fn misconfigured(&mut self, failure: &Failure) {
+        let verdict = self.policy.handle_misconfigured(failure, self.now(), jitter());
+        self.tell(failure, verdict);
     }
 
     fn tell(&mut self, failure: &Failure, verdict: Verdict) {

@@ -1,7 +1,6 @@
 //! When to connect, when to wait, and when to give up: the life of one configuration's event socket, without clock or I/O.
 //!
-//! `handle_*` take what happened, [`Policy::state`] tells what to do now, and [`Policy::poll_wake`] when to look again. Time
-//! and jitter are parameters.
+//! `handle_*` take what happened, [`Policy::state`] tells what to do now. Time and jitter are parameters.
 
 use std::time::Duration;
 
@@ -118,14 +117,6 @@ impl Policy {
 
     pub(super) fn state(&self) -> &State {
         &self.state
-    }
-
-    /// When [`Policy::handle_wake`] is due.
-    pub(super) fn poll_wake(&self) -> Option<Monotonic> {
-        match self.state {
-            State::Backoff { until } => Some(until),
-            _ => None,
-        }
     }
 
     /// The lease is ours.
@@ -286,8 +277,8 @@ mod tests {
 
         /// With the lease, at the next attempt.
         fn connecting(&mut self) -> &mut Self {
-            if let Some(wake) = self.policy.poll_wake() {
-                self.now = self.now.max(wake);
+            if let State::Backoff { until } = *self.policy.state() {
+                self.now = self.now.max(until);
                 self.policy.handle_wake(self.now);
             }
             assert_eq!(*self.policy.state(), State::Waiting);
@@ -297,7 +288,8 @@ mod tests {
         }
 
         fn up(&mut self) -> &mut Self {
-            self.connecting().policy.handle_open(self.now);
+            self.connecting();
+            self.policy.handle_open(self.now);
             assert_eq!(*self.policy.state(), State::Up { since: self.now });
             self
         }
@@ -308,7 +300,10 @@ mod tests {
 
         /// Seconds until the next attempt; none when there is none.
         fn wait(&self) -> Option<u64> {
-            self.policy.poll_wake().map(|wake| wake.since(self.now).as_secs())
+            match *self.policy.state() {
+                State::Backoff { until } => Some(until.since(self.now).as_secs()),
+                _ => None,
+            }
         }
 
         #[track_caller]
@@ -352,7 +347,8 @@ mod tests {
     #[test]
     fn a_connection_that_is_closed_at_once_is_a_failure_of_its_own() {
         let mut story = Story::new();
-        let (failure, _) = story.up().policy.handle_closed(story.now, 0.0);
+        story.up();
+        let (failure, _) = story.policy.handle_closed(story.now, 0.0);
         assert_eq!((failure.code.as_str(), failure.retryable), ("closed-immediately", true));
         story.up().after(31);
         let (failure, verdict) = story.policy.handle_closed(story.now, 0.0);

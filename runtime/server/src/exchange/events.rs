@@ -326,18 +326,11 @@ impl Exchange {
             call = context.call_id.as_str(),
             provider = source.provider.name()
         );
-        self.beside(source, move |exchange, source| {
+        self.beside(source, move |exchange, _| {
             let answering = async move {
                 let call = context.guest_call(context.provider_call_id.as_ref(), None);
-                if exchange.try_answer(&session, call, None, began).await.is_none()
-                    && let Some(id) = &context.provider_call_id
-                {
-                    // Nobody reads a response: without this the caller would hear it ring.
-                    let reason = RejectionReason::Unavailable;
-                    exchange
-                        .turn_away(&source, &context.caller, &context.callee, id, reason)
-                        .await;
-                }
+                // Should it fail, the session has been told and hangs up.
+                drop(exchange.try_answer(&session, call, None, began).await);
             };
             answering.instrument(span)
         })

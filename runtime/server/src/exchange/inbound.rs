@@ -321,9 +321,10 @@ impl Exchange {
         began: Instant,
     ) -> Option<Response> {
         let context = session.context.clone();
+        let is_read = webhook.is_some();
         let operation = context.provider.answer(
             &context.credentials,
-            call,
+            call.clone(),
             context.media.clone(),
             webhook,
             context.moment(),
@@ -348,14 +349,34 @@ impl Exchange {
             Err(error) => {
                 tracing::error!(%error, "a call could not be answered");
                 let event = match context.direction {
-                    Direction::Inbound => Event::Rejected { reason: error.code() },
-                    // Somebody has picked up: that call is to be hung up.
-                    Direction::Outbound => Event::MediaFailed { reason: error.code() },
+                    Direction::Inbound if is_read => Event::Rejected { reason: error.code() },
+                    // Somebody has picked up, or the carrier reads no refusal: that call is to be hung up.
+                    Direction::Inbound | Direction::Outbound => Event::MediaFailed { reason: error.code() },
                 };
                 session.event(event).await;
-                let rejection = context.provider.rejection(RejectionReason::Unavailable).clone();
-                session.answered.send_replace(Some(rejection));
-                None
+                let rejection = match context.direction {
+                    Direction::Inbound if is_read => self.refuse_unanswered(&context, call).await,
+                    Direction::Inbound | Direction::Outbound => {
+                        context.provider.rejection(RejectionReason::Unavailable).clone()
+                    }
+                };
+                session.answered.send_replace(Some(rejection.clone()));
+                is_read.then_some(rejection)
+            }
+        }
+    }
+
+    /// Refuses a call that could not be answered, in the carrier's own way: one that reads no response would let it ring on.
+    async fn refuse_unanswered(&self, context: &CallContext, call: operation::Call) -> Response {
+        let reason = RejectionReason::Unavailable;
+        let operation = context
+            .provider
+            .reject_call(&context.credentials, call, reason, context.moment());
+        match self.inner.performer.run(operation, &context.scope).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(%error, "a call could not be refused in the carrier's own way");
+                context.provider.rejection(reason).clone()
             }
         }
     }

@@ -565,6 +565,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_configuration_is_told_concerns_its_own_numbers_only() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let mine = store.configuration(&acme, "main", None).await;
+        let other = store.configuration(&acme, "other", None).await;
+        let number = store.number(&mine, "1001", None).await;
+        let found = async |configuration: &Configuration, callee: &str| {
+            let route = store.find_route_of(&configuration.id, &address(callee)).await.unwrap();
+            route.map(|route| (route.organization, route.number))
+        };
+        assert_eq!(found(&mine, "1001").await, Some((acme, number)));
+        assert_eq!(found(&mine, "1002").await, None);
+        assert_eq!(found(&other, "1001").await, None);
+        let active = store.active_configurations("testphone").await.unwrap();
+        assert_eq!(active.len(), 2);
+        assert!(store.park_configuration(&mine.id, "gone", 2).await.unwrap());
+        assert_eq!(found(&mine, "1001").await, None);
+        let active = store.active_configurations("testphone").await.unwrap();
+        assert_eq!(active, [other]);
+        assert_eq!(store.active_configurations("otherphone").await.unwrap(), []);
+    }
+
+    #[tokio::test]
     async fn a_webhook_finds_its_organization_by_provider_account_and_number() {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;

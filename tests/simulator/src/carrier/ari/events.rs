@@ -152,7 +152,8 @@ fn ended(ledger: &mut Ledger, call: &CallRecord, status: CallStatus) -> Vec<Valu
 fn leave_bridges(ledger: &mut Ledger, channel: &str) -> bool {
     let mut left = false;
     for (key, bridge) in &mut ledger.objects {
-        if let Some(channels) = bridge["channels"].as_array_mut().filter(|_| key.starts_with("bridge/")) {
+        let channels = bridge.get_mut("channels").and_then(Value::as_array_mut);
+        if let Some(channels) = channels.filter(|_| key.starts_with("bridge/")) {
             let before = channels.len();
             channels.retain(|member| member != channel);
             left |= channels.len() < before;

@@ -380,7 +380,8 @@ fn add_channels(ledger: &mut Ledger, id: &str, request: &RestRequest) -> RestAns
         answer = answer.and(seat(call, Some(id)));
     }
     for (key, bridge) in ledger.objects.range_mut("bridge/".to_owned()..) {
-        let Some(members) = bridge["channels"].as_array_mut().filter(|_| key.starts_with("bridge/")) else {
+        // What else is remembered need not be an object, and would not survive the index.
+        let Some(members) = bridge.get_mut("channels").and_then(Value::as_array_mut) else {
             continue;
         };
         members.retain(|member| !channels.iter().any(|channel| member == channel.as_str()));
