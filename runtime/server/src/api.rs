@@ -42,6 +42,7 @@ use thiserror::Error;
 use tracing::Instrument as _;
 
 use crate::agent::TransferRequest;
+use crate::exchange::EventSocketState;
 use crate::store::{
     Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
     StoreError, UnixMs,
@@ -215,6 +216,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Withdraws a transfer that was not answered; `false` when there is none.
     fn cancel_transfer(&self, call: &CallRecord) -> impl Future<Output = bool> + Send;
+
+    /// How the event socket of a configuration fares; nothing when this gateway keeps none for it.
+    fn event_socket(&self, configuration: &ConfigurationId) -> Option<EventSocketState>;
 
     /// The file of a call's recording, if it has one: WAV.
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf>;

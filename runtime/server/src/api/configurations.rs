@@ -15,6 +15,7 @@ use super::form::Form;
 use super::readiness::Readiness;
 use super::saving::{self, Prepared};
 use super::{ApiError, OperationError, Operations, ProviderView, mask, timestamp, trunks, unbroken};
+use crate::exchange::EventSocketState;
 use crate::store::{
     Configuration, ConfigurationChange, ConfigurationFacts, ConfigurationId, NewConfiguration, OrganizationId,
 };
@@ -309,12 +310,30 @@ async fn detail<O: Operations>(operations: &O, configuration: &Configuration) ->
             if over_sip { connectivity.clone() } else { Value::Null },
         ),
         ("connectivity_details", connectivity),
+        (
+            "event_socket",
+            operations
+                .event_socket(&configuration.id)
+                .map_or(Value::Null, |state| event_socket(&state)),
+        ),
         ("supports_trunks", json!(can(Ability::Trunks))),
         ("trunks", trunks.iter().map(trunks::shown).collect()),
     ] {
         shown.insert(name.to_owned(), value);
     }
     Ok(Json(Value::Object(shown)))
+}
+
+fn event_socket(state: &EventSocketState) -> Value {
+    json!({
+        "state": state.phase,
+        "since": timestamp::rfc3339(state.since),
+        "last_failure": state.last_failure.as_ref().map(|failure| json!({
+            "code": failure.code,
+            "message": failure.message,
+            "at": timestamp::rfc3339(failure.at),
+        })),
+    })
 }
 
 /// Null when the component cannot tell, which must not hide the configuration from its owner.

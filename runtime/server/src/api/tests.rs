@@ -233,6 +233,10 @@ impl Operations for Fake {
         true
     }
 
+    fn event_socket(&self, _: &ConfigurationId) -> Option<EventSocketState> {
+        None
+    }
+
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
         call.recording_path
             .as_ref()

@@ -27,10 +27,9 @@ use crate::store::{CallRecord, CallState, Configuration, ConfigurationId, Scope,
 const ANSWERS_AT_ONCE: usize = 32;
 
 /// How the event socket of a configuration fares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSocketState {
     /// What it is at.
-    #[serde(rename = "state")]
     pub phase: EventSocketPhase,
     /// Since when.
     pub since: UnixMs,
@@ -55,7 +54,7 @@ pub enum EventSocketPhase {
 }
 
 /// Why there was no event socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSocketFailure {
     /// Stable, in kebab case.
     pub code: String,

@@ -10,7 +10,7 @@ use strowger_host::operation::{
 };
 use strowger_host::{Credentials, InvokeError, Operation, Provider};
 
-use super::Exchange;
+use super::{EventSocketState, Exchange};
 use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::perform::PerformError;
@@ -307,6 +307,10 @@ impl Operations for Exchange {
 
     async fn cancel_transfer(&self, call: &CallRecord) -> bool {
         Self::cancel_transfer(self, &call.id).await
+    }
+
+    fn event_socket(&self, configuration: &ConfigurationId) -> Option<EventSocketState> {
+        self.event_socket_state(configuration)
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
