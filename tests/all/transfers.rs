@@ -334,6 +334,11 @@ async fn a_client_asks_for_a_transfer() {
         ),
         (json!({ "destination": DESTINATION, "hold": "music" }), "hold"),
         (json!({ "destination": DESTINATION, "caller_id": 5 }), "caller_id"),
+        // Nobody's, as far as this configuration goes.
+        (
+            json!({ "destination": DESTINATION, "caller_id": "+12025550111" }),
+            "caller_id",
+        ),
         (json!({ "destination": DESTINATION, "to": "x" }), "to"),
     ] {
         let reply = ask(body.clone()).await;

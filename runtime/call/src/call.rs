@@ -103,7 +103,10 @@ pub struct Limits {
     pub status_grace: Duration,
     /// Until a question for the status or the cost that got no reply is given up.
     pub fetch_timeout: Duration,
-    /// From the destination's answer until the carrier has connected it with the caller.
+    /// Transfers of one call, successful or not.
+    pub transfers_max: u32,
+    /// From the destination's answer until the carrier has connected it with the caller. It must be longer than the requests
+    /// which that takes, or two who talk already may be parted.
     pub transfer_connect_timeout: Duration,
     /// Entries of the record. A call of four hours with a key pressed every ten seconds stays below it.
     pub records_max: u64,
@@ -122,7 +125,8 @@ impl Default for Limits {
             hang_up_backoff: Duration::from_millis(500),
             status_grace: Duration::from_secs(15),
             fetch_timeout: Duration::from_secs(5),
-            transfer_connect_timeout: Duration::from_secs(15),
+            transfers_max: 20,
+            transfer_connect_timeout: Duration::from_secs(60),
             records_max: 2_000,
         }
     }
@@ -168,6 +172,7 @@ pub struct Call {
     media: Media,
     agent: Agent,
     transfer: Option<Transfer>,
+    transfers: u32,
     /// How the agent left while a transfer was pending: the end of the call, should the transfer fail.
     deserted: Option<(EndReason, Option<String>)>,
     ending: Option<Ending>,
@@ -214,6 +219,7 @@ impl Call {
             media: Media::Absent,
             agent: Agent::Idle,
             transfer: None,
+            transfers: 0,
             deserted: None,
             ending: None,
             timers,
@@ -280,6 +286,17 @@ impl Call {
     /// When to call [`handle_timeout`](Self::handle_timeout) if nothing happens before. Nothing only if the call has ended.
     pub fn poll_timeout(&self) -> Option<Monotonic> {
         self.timers.next()
+    }
+
+    /// Whether a transfer may be asked for now: how it went, when it cannot.
+    pub fn may_transfer(&self) -> Result<(), TransferFailure> {
+        if self.state != State::Connected || self.transfers >= self.setup.limits.transfers_max {
+            return Err(TransferFailure::NotConnected);
+        }
+        match &self.transfer {
+            Some(transfer) if !transfer.is_settled() => Err(TransferFailure::InProgress),
+            _ => Ok(()),
+        }
     }
 
     /// Where the call is in its life.
@@ -389,6 +406,13 @@ impl Call {
                 };
                 self.agent_gone(reason_if_ready, Some(reason), now)
             }
+            // One that stops listening once it has asked for a transfer is as good as one that leaves.
+            Event::AgentStalled if self.transfer_is_pending() && self.agent == Agent::Ready => {
+                self.actions.push_back(Action::CloseAgent {
+                    reason: EndReason::AgentStalled,
+                });
+                self.agent_gone(EndReason::AgentStalled, None, now)
+            }
             Event::AgentStalled => self.agent_ends(EndReason::AgentStalled, None, now),
             Event::AgentHungUp { reason } => self.agent_ends(EndReason::AgentHungUp, reason.as_deref(), now),
             Event::Dtmf { .. } | Event::BargedIn { .. } if self.state == State::Ending => Verdict::Late,
@@ -447,12 +471,17 @@ impl Call {
                 None => Verdict::Late,
             },
             Event::TransferDialFailed { transfer, .. } => match self.transfer_of(transfer) {
-                // The reply to the request may be lost and the leg dialled all the same: an answer counts.
-                Some(known) if known.phase == transfer::Phase::Dialing => {
-                    self.transfer_failed(TransferFailure::ProviderError, now);
-                    Verdict::Applied
+                Some(known) => {
+                    known.refused();
+                    // The reply to the request may be lost and the leg dialled all the same: an answer counts.
+                    if known.phase == transfer::Phase::Dialing {
+                        self.transfer_failed(TransferFailure::ProviderError, now);
+                        Verdict::Applied
+                    } else {
+                        Verdict::Late
+                    }
                 }
-                _ => Verdict::Late,
+                None => Verdict::Late,
             },
             Event::TransferStatus { transfer, status, .. } => self.transfer_status(transfer, *status, now),
             Event::TransferConnected { transfer } => self.transfer_connected(transfer, now),
@@ -483,9 +512,10 @@ impl Call {
     }
 
     fn transfer_requested(&mut self, id: &TransferId, ring_timeout: Duration, now: Monotonic) -> Verdict {
-        if self.state != State::Connected || self.transfer_is_pending() {
+        if self.may_transfer().is_err() {
             return Verdict::Late;
         }
+        self.transfers += 1;
         self.transfer = Some(Transfer::new(id.clone()));
         self.timers.set(Timer::Transfer, now + ring_timeout);
         self.transfer_changed(TransferProgress::Dialing);
@@ -495,6 +525,10 @@ impl Call {
 
     fn transfer_status(&mut self, id: &TransferId, status: CallStatus, now: Monotonic) -> Verdict {
         let Some(transfer) = self.transfer_of(id) else {
+            // One that was settled, and rings or answers all the same.
+            if !status.is_terminal() {
+                self.actions.push_back(Action::CancelTransfer { transfer: id.clone() });
+            }
             return Verdict::Late;
         };
         let over = transfer.phase == transfer::Phase::Over;

@@ -37,6 +37,7 @@ use url::Url;
 
 use self::media_streams::MediaStreams;
 use self::native::Native;
+pub(crate) use self::transfer::dialable;
 pub use self::transfer::{Hold, TransferProblem, TransferRequest};
 pub use crate::egress::{CheckedDial, Dial, DialError, tls_config};
 

@@ -315,6 +315,7 @@ impl Exchange {
                 ended_at: now,
                 duration_ms,
             };
+            self.inner.store.close_transfers(&call.id, now).await?;
             self.inner.store.finish_call(&call.id, &finish).await?;
         }
         Ok(abandoned.len())

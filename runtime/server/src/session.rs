@@ -111,7 +111,6 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
     let session = Session {
         started_us: context.clock.host_us(),
         started_ms: context.clock.unix_ms(),
-        provider_call_id: context.provider_call_id.clone(),
         attachment: None,
         media: None,
         media_refused: false,
@@ -145,7 +144,6 @@ struct Session {
     /// For tasks that report back.
     mailbox: mpsc::Sender<SessionMessage>,
     events: mpsc::Sender<NewEvent>,
-    provider_call_id: Option<ProviderCallId>,
     attachment: Option<Value>,
     media: Option<MediaPath>,
     /// The media is over: a socket that arrives now is turned away.
@@ -237,12 +235,6 @@ impl Session {
     async fn message(&mut self, message: SessionMessage) {
         match message {
             SessionMessage::Event(event) => {
-                match &event {
-                    Event::Identified { provider_call_id } | Event::Placed { provider_call_id } => {
-                        self.provider_call_id = Some(provider_call_id.clone());
-                    }
-                    _ => {}
-                }
                 self.event(event);
             }
             SessionMessage::Attach(attachment) => self.attachment = Some(attachment),
@@ -264,7 +256,7 @@ impl Session {
         }
         let call = self
             .context
-            .guest_call(self.provider_call_id.as_ref(), self.attachment.as_ref());
+            .guest_call(self.call.provider_call_id(), self.attachment.as_ref());
         match self.context.open_leg(call).await {
             Ok(leg) => {
                 self.media = Some(MediaPath::new(&self.context, leg, socket, self.now()));
@@ -501,10 +493,9 @@ impl Session {
         if heard.started {
             self.draw(Entry::point(Kind::Media, self.at_ms(), "media started"));
             if let Some(id) = heard.provider_call_id
-                && self.provider_call_id.is_none()
+                && self.call.provider_call_id().is_none()
                 && let Ok(id) = ProviderCallId::new(id)
             {
-                self.provider_call_id = Some(id.clone());
                 self.event(Event::Identified { provider_call_id: id });
             }
             self.event(Event::MediaStarted);
@@ -645,6 +636,10 @@ impl Session {
         self.messages.close();
         while let Ok(message) = self.messages.try_recv() {
             if let SessionMessage::Event(event) = message {
+                if let Event::TransferIdentified { transfer } | Event::TransferStatus { transfer, .. } = &event {
+                    // Whoever told this was told that it was taken: nobody else will let the leg go.
+                    self.cancel_transfer(transfer);
+                }
                 let now = self.now();
                 self.record(&Recorded {
                     at: now,

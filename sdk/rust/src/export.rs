@@ -269,9 +269,16 @@ impl<P: Setup> setup_export::Guest for P {
     }
 
     fn checklist(config: String, facts: Facts) -> Vec<Step> {
-        serde_json::from_str(&config)
-            .map(|config| P::checklist(&config, &facts))
-            .unwrap_or_default()
+        match serde_json::from_str(&config) {
+            Ok(config) => P::checklist(&config, &facts),
+            Err(_) => vec![Step {
+                key: "configuration".to_owned(),
+                title: "Save the configuration again".to_owned(),
+                description: UNREADABLE.to_owned(),
+                complete: false,
+                blocks_outbound: true,
+            }],
+        }
     }
 
     fn connectivity_details(config: String, urls: PublicUrls) -> Vec<DetailGroup> {

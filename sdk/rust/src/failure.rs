@@ -124,6 +124,25 @@ impl Failure {
         )
     }
 
+    /// Calls to a number that the account does not have cannot be directed here. `carrier` is its display name.
+    pub fn number_not_owned(carrier: &str) -> Self {
+        Self::request(
+            "number-not-owned",
+            format!(
+                "The {carrier} account does not have this number, so its calls cannot be directed here; correct the number, \
+                 or add it to the account first."
+            ),
+        )
+    }
+
+    /// Nobody can be dialled without a number to call from. `carrier` is its display name.
+    pub fn caller_id_missing(carrier: &str) -> Self {
+        Self::request(
+            "caller-id-missing",
+            format!("A call over {carrier} needs a number to call from; add one to the configuration."),
+        )
+    }
+
     fn new(kind: FailureKind, code: &str, message: String, retryable: bool, owner: FailureOwner) -> Self {
         Self {
             kind,

@@ -199,13 +199,6 @@ impl Response {
     }
 }
 
-/// Whether an address is a number in E.164 with `+`, which is what carriers dial.
-pub fn is_e164(address: &str) -> bool {
-    address
-        .strip_prefix('+')
-        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
-}
-
 pub(crate) fn find_header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
     headers
         .iter()
@@ -299,21 +292,6 @@ mod tests {
             Response::text("<html>").confirmed().unwrap_err().code,
             "unexpected-answer"
         );
-    }
-
-    #[test]
-    fn numbers_are_told_from_extensions() {
-        assert!(is_e164("+14155550100"));
-        for other in [
-            "14155550100",
-            "+1415",
-            "8000",
-            "+1415555010a",
-            "+1234567890123456",
-            "sip:a@b",
-        ] {
-            assert!(!is_e164(other), "{other}");
-        }
     }
 
     #[test]

@@ -156,15 +156,19 @@
     reason = "generated code"
 )]
 pub mod bindings;
+mod call;
 pub mod envelope;
 mod export;
 mod failure;
 mod http;
 mod io;
 mod media;
+pub mod media_streams;
+mod numbers;
 mod proof;
 mod provider;
 mod sealed;
+mod setup;
 mod spec;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -199,9 +203,12 @@ pub use crate::bindings::setup::exports::strowger::provider::setup::{
 };
 pub use crate::bindings::transfer::exports::strowger::provider::transfer::{TransferLeg, TransferState};
 pub use crate::bindings::trunks::exports::strowger::provider::trunks::{Applied as AppliedTrunk, Trunk};
+pub use crate::call::{NOT_AVAILABLE, Refusal, seconds_to_ms};
 pub use crate::failure::{Interrupted, Outcome};
-pub use crate::http::{is_e164, join_path};
+pub use crate::http::join_path;
 pub use crate::io::{Io, Unreachable};
+pub use crate::numbers::{country_code, is_e164, is_sip_uri, is_withheld};
 pub use crate::provider::{Calling, Detection, Events, Leg, Numbers, Provider, Setup, Transfer, Trunks};
 pub use crate::sealed::Sealed;
+pub use crate::spec::{filled, read_credentials};
 pub use crate::webhook::Form;

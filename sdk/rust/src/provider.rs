@@ -177,7 +177,7 @@ pub trait Trunks: Provider {
 
 /// A carrier that tells what happens over a socket which the gateway keeps open.
 pub trait Events: Provider {
-    /// The socket. A failure that is not retryable parks the configuration until somebody changes it.
+    /// The socket. A failure that is not retryable parks the configuration until somebody reactivates it.
     fn endpoint(config: &Self::Config) -> Result<EventSocket, Failure>;
 
     /// What a message means. `received_at` is Unix time in milliseconds.

@@ -1,5 +1,8 @@
 //! Builders for what a provider says about itself.
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use crate::{
     Choice, Condition, Connectivity, Encoding, Field, FieldProblem, FieldType, MediaProfile, ProofPolicy, ProviderSpec,
     Route, RoutePurpose, WireFormat,
@@ -181,7 +184,7 @@ impl Field {
 
     /// Shown and validated only when the other field has this value.
     #[must_use]
-    pub fn visible_when(mut self, field: &str, equals: &serde_json::Value) -> Self {
+    pub fn visible_when(mut self, field: &str, equals: &Value) -> Self {
         self.visible_when = Some(Condition {
             field: field.to_owned(),
             equals: equals.to_string(),
@@ -198,6 +201,20 @@ impl FieldProblem {
             problem: problem.into(),
         }
     }
+}
+
+/// Reads credentials in a shape of the provider's own. That they have another one is told as a problem of `field`, without
+/// serde's own text, which would quote a value.
+pub fn read_credentials<T: DeserializeOwned>(credentials: Value, field: &str) -> Result<T, Vec<FieldProblem>> {
+    serde_json::from_value(credentials)
+        .map_err(|_| vec![FieldProblem::new(field, "The settings do not have the expected shape.")])
+}
+
+/// What was entered in a field, without the white space around it; None when nothing was.
+pub fn filled(entered: Option<String>) -> Option<String> {
+    let entered = entered?;
+    let text = entered.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 impl MediaProfile {
@@ -283,6 +300,33 @@ impl Route {
             purpose,
             method: "POST".to_owned(),
             path: format!("{name}/{{call}}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn credentials_of_another_shape_are_a_problem_that_quotes_nothing() {
+        let problems = read_credentials::<Vec<u8>>(json!("secret"), "token").unwrap_err();
+        assert_eq!(problems[0].field, "token");
+        assert!(!problems[0].problem.contains("secret"));
+        assert_eq!(read_credentials::<Vec<u8>>(json!([1]), "token").unwrap(), [1]);
+    }
+
+    #[test]
+    fn nothing_but_white_space_is_nothing() {
+        for (entered, expected) in [
+            (None, None),
+            (Some(""), None),
+            (Some(" \n"), None),
+            (Some(" a b\n"), Some("a b")),
+        ] {
+            assert_eq!(filled(entered.map(str::to_owned)).as_deref(), expected);
         }
     }
 }

@@ -31,6 +31,7 @@
 //! }
 //! ```
 
+mod given;
 mod value;
 
 use std::cell::Cell;
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::given::{call, hear, post_form, post_json, say, webhook};
 use self::value::{Json, Wit};
 use crate::bindings::calling::exports::strowger::provider::calling::Guest as CallingGuest;
 use crate::bindings::detection::exports::strowger::provider::detection::Guest as DetectionGuest;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 
 use crate::http::find_header;
-use crate::{Answered, Call, CallEvent, Failure, Response, TransferLeg, Webhook};
+use crate::{Answered, Call, CallEvent, Direction, Failure, Response, TransferLeg, Webhook};
 
 impl Webhook {
     /// The first header of this name, whatever its case.
@@ -38,6 +38,15 @@ impl Webhook {
     /// The parameters of the URL, in order and with repetitions.
     pub fn query(&self) -> Form {
         Form::parse(self.raw_query().as_bytes())
+    }
+
+    /// The parameters of a webhook that posts forms: its body where it posts one, and the query where it does not post.
+    pub fn parameters(&self) -> Form {
+        match self.method.as_str() {
+            "POST" if self.has_form() => self.form(),
+            "POST" => Form::default(),
+            _ => self.query(),
+        }
     }
 
     /// The body read as JSON of this shape.
@@ -99,6 +108,14 @@ impl Call {
         self.provider_call_id
             .as_deref()
             .ok_or_else(|| Failure::internal("call-id-missing", "The carrier's identifier of the call is not known."))
+    }
+
+    /// Our address in the call: who is called from outside, or who calls somebody outside.
+    pub fn our_address(&self) -> &str {
+        match self.direction {
+            Direction::Inbound => &self.callee,
+            Direction::Outbound => &self.caller,
+        }
     }
 
     /// What the provider attached to the call, if it has this shape.
@@ -173,6 +190,12 @@ mod tests {
         );
         assert!(webhook.has_form());
         let form = webhook.form();
+        assert_eq!(webhook.parameters(), form);
+        let get = Webhook {
+            method: "GET".to_owned(),
+            ..webhook.clone()
+        };
+        assert_eq!(get.parameters(), webhook.query());
         let expected = [("b", "1"), ("a", " \u{fffd}"), ("b", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(form.pairs(), expected);
         assert_eq!(form.get("b"), Some("1"));
@@ -189,5 +212,6 @@ mod tests {
         assert_eq!(webhook.content_type().as_deref(), Some("text/json"));
         assert_eq!(webhook.json::<Vec<u8>>().unwrap(), [1]);
         assert_eq!(webhook.raw_query(), "");
+        assert_eq!(webhook.parameters(), Form::default());
     }
 }

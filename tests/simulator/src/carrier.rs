@@ -47,6 +47,12 @@ pub fn carriers() -> &'static [&'static dyn Carrier] {
     ]
 }
 
+/// The carrier that is played when nobody names one.
+#[must_use]
+pub fn usual() -> &'static dyn Carrier {
+    &twilio::Twilio
+}
+
 /// The carrier of that name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Carrier> {

@@ -29,7 +29,7 @@ pub use agent::{
     Agent, AgentDo, AgentMisbehaviour, AgentOptions, AgentProtocol, AgentReport, AgentScript, AgentSession, AgentWhen,
     Hold, Pace, Transfer, TransferSeen,
 };
-pub use carrier::{Carrier, by_name, carriers};
+pub use carrier::{Carrier, by_name, carriers, usual};
 pub use exchange::{CallHandle, Callee, InboundCall, Options, RestFailure, RunningCarrier};
 pub use gateway::Gateway;
 pub use misbehaviour::{Misbehaviour, RestFault, Signing};

@@ -948,7 +948,7 @@ impl Watch {
                 self.joins += 1;
                 assert!(self.joins <= self.dials, "one answer is taken of each leg");
             }
-            Action::CancelTransfer { .. } => assert!(self.dials > 0),
+            Action::CancelTransfer { .. } => {}
             Action::TransferChanged { progress, .. } => {
                 assert!(!self.connected || progress == TransferProgress::Ended, "{progress:?}");
                 self.connected |= progress == TransferProgress::Connected;

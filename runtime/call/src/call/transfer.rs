@@ -93,7 +93,9 @@ pub(super) enum Phase {
 pub(super) struct Transfer {
     pub(super) id: TransferId,
     pub(super) phase: Phase,
-    /// The carrier's name of the leg is known, so that it can be cancelled.
+    /// The carrier has not said yet what came of the request to dial.
+    asked: bool,
+    /// There is a leg at the carrier, so that it can be cancelled.
     identified: bool,
     /// To be cancelled as soon as it can be.
     unwanted: bool,
@@ -107,6 +109,7 @@ impl Transfer {
         Self {
             id,
             phase: Phase::Dialing,
+            asked: true,
             identified: false,
             unwanted: false,
             rang: false,
@@ -119,8 +122,19 @@ impl Transfer {
         matches!(self.phase, Phase::Dialing | Phase::Connecting)
     }
 
+    /// Whether another transfer may take its place: nothing of it may still come to be that nobody would know of.
+    pub(super) fn is_settled(&self) -> bool {
+        self.phase == Phase::Over && !self.asked
+    }
+
+    /// The carrier refused the request to dial, or said nothing.
+    pub(super) fn refused(&mut self) {
+        self.asked = false;
+    }
+
     /// The carrier's name of the leg became known; `true` when the leg is to be cancelled now.
     pub(super) fn identify(&mut self) -> bool {
+        self.asked = false;
         let first = !std::mem::replace(&mut self.identified, true);
         first && self.unwanted && !self.destination_gone
     }
@@ -136,6 +150,9 @@ impl Transfer {
     pub(super) fn status(&mut self, status: CallStatus) -> Step {
         if status.is_terminal() {
             self.destination_gone = true;
+        } else {
+            // Whatever became of the reply to the request: there is a leg.
+            self.identified = true;
         }
         match (self.phase, status) {
             (Phase::Dialing, CallStatus::Ringing) if !self.rang => {
@@ -152,7 +169,7 @@ impl Transfer {
                 Step::Fail(TransferFailure::CallFailed)
             }
             (Phase::Connected, status) if status.is_terminal() => Step::DestinationLeft,
-            (Phase::Over, CallStatus::InProgress) if self.let_go() => Step::LetGo,
+            (Phase::Over, CallStatus::Ringing | CallStatus::InProgress) if self.let_go() => Step::LetGo,
             // While the legs are being connected the carrier's word on that decides.
             _ => Step::None,
         }

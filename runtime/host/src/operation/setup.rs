@@ -1,5 +1,7 @@
 //! What happens around a configuration: saving it, what is left to do, what to enter elsewhere.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -120,10 +122,14 @@ impl Provider {
             vault: &vault,
         };
         check.at_most(raw.len(), STEPS_MAX, "steps")?;
+        let keys: BTreeSet<&str> = raw.iter().map(|step| step.key.as_str()).collect();
+        if keys.len() != raw.len() {
+            return check.malformed("two steps have the same key");
+        }
         raw.into_iter()
             .map(|step| {
                 Ok(SetupStep {
-                    key: check.text(step.key, 64, "a step's key")?,
+                    key: check.key_of_step(step.key)?,
                     title: check.text(step.title, 100, "a step's title")?,
                     description: check.text(step.description, 500, "a step's description")?,
                     complete: step.complete,
@@ -163,8 +169,23 @@ impl Provider {
 }
 
 impl Checker<'_> {
+    fn key_of_step(&self, key: String) -> Result<String, InvokeError> {
+        let snake_case = key.starts_with(|c: char| c.is_ascii_lowercase())
+            && key
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !snake_case {
+            return self.malformed("the key of a step must be snake_case");
+        }
+        self.text(key, 64, "a step's key")
+    }
+
     fn set_fields(&self, spec: &ProviderSpec, raw: Vec<wit::FieldValue>) -> Result<Vec<SetField>, InvokeError> {
         self.at_most(raw.len(), SET_FIELDS_MAX, "fields")?;
+        let names: BTreeSet<&str> = raw.iter().map(|value| value.name.as_str()).collect();
+        if names.len() != raw.len() {
+            return self.malformed("a field is set twice");
+        }
         raw.into_iter()
             .map(|value| match spec.field(&value.name) {
                 Some(field) if !field.sensitive => Ok(SetField {

@@ -10,12 +10,12 @@ use bytes::{BufMut as _, BytesMut};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use strowger_audio::{Decoder, DtmfDigit, Encoding, WireFormat};
-use strowger_call::TransferProgress;
+use strowger_call::{TransferFailure, TransferProgress};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::media_streams::MARK_CHARS_MAX;
 use super::socket::{Ignored, Incoming, Shape};
-use super::{AgentCall, AgentCommand, AgentEvent, AgentSpec, SUBPROTOCOL, TransferRequest};
+use super::{AgentCall, AgentCommand, AgentEvent, AgentSpec, SUBPROTOCOL, TransferProblem, TransferRequest};
 
 /// More keys in one go are no menu choice, card number or extension.
 const DTMF_DIGITS_MAX: usize = 32;
@@ -148,7 +148,7 @@ impl Native {
         &mut self,
         message: &str,
         events: &mut VecDeque<AgentEvent>,
-    ) -> Result<(), (Ignored, Cow<'static, str>)> {
+    ) -> Result<Option<TransferProgress>, (Ignored, Cow<'static, str>)> {
         let malformed = |what: &'static str| (Ignored::Malformed, Cow::Borrowed(what));
         let FromAgent {
             kind,
@@ -205,13 +205,17 @@ impl Native {
                 );
                 match request {
                     Ok(request) => AgentEvent::Transfer(request),
+                    // Whoever looked the destination up found nobody: an outcome like others, not a mistake.
+                    Err(TransferProblem::NoDestination) => {
+                        return Ok(Some(TransferProgress::Failed(TransferFailure::NoDestination)));
+                    }
                     Err(problem) => return Err((Ignored::Malformed, Cow::Owned(problem.to_string()))),
                 }
             }
             "cancel_transfer" => AgentEvent::CancelTransfer,
             _ => return Err((Ignored::Unknown, Cow::Borrowed("there is no message of this `type`"))),
         });
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -264,21 +268,27 @@ impl Shape for Native {
                 }
                 Ok(())
             }
-            Incoming::Text(text_message) => self.control(text_message, events).map_err(|(ignored, message)| {
-                if self.errors < ERRORS_MAX {
-                    self.errors += 1;
-                    let code = if ignored == Ignored::Unknown {
-                        "unknown_type"
-                    } else {
-                        "malformed"
-                    };
-                    replies.extend(text(&ToAgent::Error {
-                        code,
-                        message: &message,
-                    }));
+            Incoming::Text(text_message) => match self.control(text_message, events) {
+                Ok(progress) => {
+                    replies.extend(progress.and_then(|progress| text(&ToAgent::Transfer { progress: &progress })));
+                    Ok(())
                 }
-                ignored
-            }),
+                Err((ignored, message)) => {
+                    if self.errors < ERRORS_MAX {
+                        self.errors += 1;
+                        let code = if ignored == Ignored::Unknown {
+                            "unknown_type"
+                        } else {
+                            "malformed"
+                        };
+                        replies.extend(text(&ToAgent::Error {
+                            code,
+                            message: &message,
+                        }));
+                    }
+                    Err(ignored)
+                }
+            },
         }
     }
 }
@@ -394,7 +404,8 @@ mod tests {
                     panic!("{message}: {error}");
                 }
                 assert!(
-                    published.schemas.validate(&message, published.from_agent).is_err() || message["type"] == "mark"
+                    published.schemas.validate(&message, published.from_agent).is_err()
+                        || ["mark", "transfer"].contains(&message["type"].as_str().unwrap())
                 );
             }
         }
@@ -494,8 +505,6 @@ mod tests {
             (json!({"type": "send_dtmf"}), Ignored::Malformed),
             (json!({"type": "send_dtmf", "digits": ""}), Ignored::Malformed),
             (json!({"type": "send_dtmf", "digits": "12w3"}), Ignored::Malformed),
-            (json!({"type": "transfer"}), Ignored::Malformed),
-            (json!({"type": "transfer", "destination": ""}), Ignored::Malformed),
             (json!({"type": "transfer", "destination": 8000}), Ignored::Malformed),
             (
                 json!({"type": "transfer", "destination": "8000", "ring_timeout_s": 4}),
@@ -521,6 +530,23 @@ mod tests {
             );
             let (result, events, replies) = decoded(&mut native(SampleRate::Hz16000), &message.to_string());
             assert_eq!((result, events.len(), replies.len()), (Err(reason), 0, 1), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_to_nobody_fails_like_other_transfers() {
+        for message in [
+            json!({"type": "transfer"}),
+            json!({"type": "transfer", "destination": null}),
+            json!({"type": "transfer", "destination": " "}),
+        ] {
+            let (result, events, replies) = decoded(&mut native(SampleRate::Hz16000), &message.to_string());
+            assert_eq!((result, events.len()), (Ok(()), 0));
+            let reply: Value = serde_json::from_str(replies[0].to_text().unwrap()).unwrap();
+            assert_eq!(
+                reply,
+                json!({"type": "transfer", "state": "failed", "reason": "no_destination"})
+            );
         }
     }
 

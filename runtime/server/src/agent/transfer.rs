@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use strowger_call::{Address, AddressError};
+use strowger_call::{Address, AddressKind};
 use thiserror::Error;
 
 /// How long a destination rings unless somebody says otherwise.
@@ -80,8 +80,7 @@ impl TransferRequest {
         announcement: Option<&str>,
         hold: Option<&str>,
     ) -> Result<Self, TransferProblem> {
-        let address =
-            |member, text: &str| Address::parse(text, None).map_err(|_: AddressError| TransferProblem::Address(member));
+        let address = |member, text: &str| dialable(text).ok_or(TransferProblem::Address(member));
         let destination = destination
             .filter(|text| !text.trim().is_empty())
             .ok_or(TransferProblem::NoDestination)?;
@@ -107,5 +106,36 @@ impl TransferRequest {
                 Some(_) => return Err(TransferProblem::Hold),
             },
         })
+    }
+}
+
+/// Somebody who can be called. A national number is a guess, and a wrong guess calls a stranger.
+pub(crate) fn dialable(written: &str) -> Option<Address> {
+    let digits = written.trim_start().trim_start_matches('(');
+    let international = digits.starts_with('+') || digits.starts_with("00");
+    Address::parse(written, None)
+        .ok()
+        .filter(|address| address.kind() != AddressKind::Pstn || (international && address.e164().is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_national_number_is_not_guessed_at() {
+        for (written, called) in [
+            ("+1 (415) 555-0100", Some("+14155550100")),
+            ("(+1) 415 555 0100", Some("+14155550100")),
+            ("4155550100", None),
+            ("(415) 555-0100", None),
+            ("0171 5550100", None),
+            ("8000", Some("8000")),
+            ("sip:desk@pbx.example.com", Some("sip:desk@pbx.example.com")),
+            ("", None),
+        ] {
+            let address = dialable(written);
+            assert_eq!(address.as_ref().map(Address::expose), called, "{written}");
+        }
     }
 }

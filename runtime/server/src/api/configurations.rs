@@ -312,9 +312,12 @@ async fn detail<O: Operations>(operations: &O, configuration: &Configuration) ->
         ("connectivity_details", connectivity),
         (
             "event_socket",
-            operations
-                .event_socket(&configuration.id)
-                .map_or(Value::Null, |state| event_socket(&state)),
+            match operations.event_socket(&configuration.id) {
+                Some(state) => event_socket(&state),
+                // The reason is in `inactive_reason`.
+                None if configuration.inactive.is_some() && can(Ability::Events) => json!({ "state": "parked" }),
+                None => Value::Null,
+            },
         ),
         ("supports_trunks", json!(can(Ability::Trunks))),
         ("trunks", trunks.iter().map(trunks::shown).collect()),

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use strowger_call::Address;
 use strowger_call::address::ADDRESS_CHARS_MAX;
-use strowger_call::{Address, AddressKind};
 use strowger_host::Ability;
 use strowger_host::operation::DetectionMode;
 
 use super::authentication::Caller;
 use super::form::Form;
 use super::{ApiError, CallRequest, OperationError, Operations, calls, readiness};
+use crate::agent::dialable;
 use crate::store::{AgentId, ConfigurationId, NumberId, PhoneNumber};
 
 /// About as long as carriers let it ring before a mailbox answers.
@@ -84,28 +85,14 @@ fn callee(form: &mut Form) -> Option<Address> {
     if written.is_empty() {
         return None;
     }
-    match Address::parse(&written, None) {
-        // Without a country nobody can tell whose national number it is; a wrong guess calls a stranger.
-        Ok(address)
-            if address.kind() == AddressKind::Pstn && (address.e164().is_none() || !is_international(&written)) =>
-        {
-            form.problem(
-                "phone_number",
-                "must be written with + and the country's code such as +14155551234",
-            );
-            None
-        }
-        Ok(address) => Some(address),
-        Err(error) => {
-            form.problem("phone_number", format!("cannot be called: {error}"));
-            None
-        }
+    let callee = dialable(&written);
+    if callee.is_none() {
+        form.problem(
+            "phone_number",
+            "must be a number with + and the country's code such as +14155551234, a SIP URI or an extension",
+        );
     }
-}
-
-fn is_international(written: &str) -> bool {
-    let digits = written.trim_start().trim_start_matches('(');
-    digits.starts_with('+') || digits.starts_with("00")
+    callee
 }
 
 /// What the callee sees: the number that the client names, or the configuration's default. Else, with a provider that must

@@ -757,7 +757,7 @@ async fn a_parked_configuration_can_be_read_edited_and_reactivated() {
         server
             .fake
             .store
-            .park_configuration(&config_id, "refused: wrong password", NOW)
+            .park_configuration(&config_id, "refused: wrong password", NOW, NOW)
             .await
             .unwrap()
     );
@@ -1199,7 +1199,7 @@ async fn a_call_goes_over_the_first_configuration_that_is_ready() {
         server
             .fake
             .store
-            .park_configuration(&config_id, "refused", NOW)
+            .park_configuration(&config_id, "refused", NOW, NOW)
             .await
             .unwrap()
     );

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use strowger_call::address::ADDRESS_CHARS_MAX;
 use strowger_call::{Address, TransferFailure};
+use strowger_host::FieldProblem;
 
 use super::authentication::Caller;
 use super::calls::find;
@@ -54,6 +55,14 @@ pub(super) async fn request<O: Operations>(
         return Err(ApiError::Fields(Vec::new()));
     };
     let call = find(operations.as_ref(), &organization, &id).await?;
+    if let (Some(caller_id), Some(configuration)) = (&request.caller_id, &call.configuration)
+        && !operations.store().is_active_number(configuration, caller_id).await?
+    {
+        return Err(ApiError::Fields(vec![FieldProblem {
+            field: "caller_id".to_owned(),
+            problem: "must be an active number of the call's configuration".to_owned(),
+        }]));
+    }
     match operations.transfer(&call, request).await {
         Ok(id) => {
             let body =

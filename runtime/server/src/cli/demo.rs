@@ -36,7 +36,7 @@ pub(super) struct DemoArgs {
     /// Folder with provider components
     #[arg(long, env = "STROWGER_PROVIDERS", value_name = "DIR")]
     providers: PathBuf,
-    /// Whose carrier to simulate, by the name of the provider [default: the first]
+    /// Whose carrier to simulate, by the name of the provider
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     /// How the gateway talks to the agent: strowger or media-streams
@@ -118,7 +118,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 fn choose_carrier(name: Option<&str>) -> anyhow::Result<&'static dyn Carrier> {
     let carriers = strowger_simulator::carriers();
     match name {
-        None => carriers.first().copied().context("there is no simulated carrier"),
+        None => Ok(strowger_simulator::usual()),
         Some(name) => strowger_simulator::by_name(name).with_context(|| {
             let known: Vec<&str> = carriers.iter().map(|carrier| carrier.name()).collect();
             format!(
@@ -311,9 +311,12 @@ fn summarise(gateway: &Gateway, report: &CallReport, record: &Value, events: &Va
         text(&outcome["reason"])
     );
     say!(
-        "duration    {} ms, by the carrier {} ms",
+        "duration    {} ms, by the carrier {}",
         record["duration_ms"],
-        outcome["carrier_duration_ms"]
+        match outcome["carrier_duration_ms"].as_u64() {
+            Some(duration_ms) => format!("{duration_ms} ms"),
+            None => "not told".to_owned(),
+        }
     );
     say!(
         "cost        {}",

@@ -341,21 +341,24 @@ impl Task {
     }
 
     async fn park(&mut self, reason: &str) -> Result<(), Interrupt> {
-        let (store, id) = (
-            self.tools.exchange.store().clone(),
-            self.configuration.borrow().id.clone(),
-        );
+        let store = self.tools.exchange.store().clone();
+        let (id, as_of) = {
+            let configuration = self.configuration.borrow();
+            (configuration.id.clone(), configuration.updated_at)
+        };
         let now = self.tools.exchange.clock().unix_ms();
         let written = self
-            .unless_interrupted(store.park_configuration(&id, reason, now))
+            .unless_interrupted(store.park_configuration(&id, reason, as_of, now))
             .await?;
         match &written {
-            Ok(_) => tracing::error!(reason, "the configuration is parked until somebody reactivates it"),
+            Ok(true) => tracing::error!(reason, "the configuration is parked until somebody reactivates it"),
+            Ok(false) => tracing::info!("the configuration was changed meanwhile, and is not parked"),
             Err(error) => {
                 tracing::error!(%error, reason, "the configuration should be parked, which could not be written down");
             }
         }
-        self.policy.handle_parked(written.is_ok(), self.now());
+        self.policy
+            .handle_parked(written.is_ok_and(|parked| parked), self.now());
         Ok(())
     }
 

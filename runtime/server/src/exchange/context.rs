@@ -9,7 +9,7 @@ use strowger_call::timeline::Timeline;
 use strowger_call::{
     Address, CallId, Cost, Direction, Limits, Outcome, ProviderCallId, Summary, TransferId, TransferProgress,
 };
-use strowger_host::operation::{self, MediaAddress, RouteUrl};
+use strowger_host::operation::{self, FailureKind, MediaAddress, RouteUrl};
 use strowger_host::{Ability, Credentials, MediaLeg, Moment, Provider};
 use thiserror::Error;
 use tokio::sync::{OwnedMutexGuard, mpsc};
@@ -196,11 +196,14 @@ impl CallContext {
             .provider
             .fetch_status(&self.credentials, call, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        let (status, duration_ms) = self.performer.run(operation, &self.scope).await?;
-        Ok((super::callback::status(status), duration_ms))
+        match self.performer.run(operation, &self.scope).await {
+            Ok((status, duration_ms)) => Ok((super::callback::status(status), duration_ms)),
+            Err(error) if is_forgotten(&error) => Ok((strowger_call::CallStatus::Completed, None)),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// Writes a transfer down, with the trunk of its caller id, then has its destination dialled.
+    /// Writes a transfer down, with its caller id and trunk, then has its destination dialled.
     ///
     /// # Errors
     /// When it cannot be written down, or the carrier would not.
@@ -208,28 +211,25 @@ impl CallContext {
         &self,
         call: operation::Call,
         new: &NewTransfer,
-        written: OwnedMutexGuard<()>,
+        writing: Option<OwnedMutexGuard<()>>,
     ) -> Result<(), CarrierError> {
-        let spoofed = match &new.caller_id {
-            Some(caller_id) => !self
-                .store
-                .is_active_number(&self.scope.configuration, caller_id)
-                .await
-                .map_err(PerformError::from)?,
-            None => false,
-        };
+        let (caller_id, foreign) = self.shown_caller_id(new.caller_id.as_ref()).await?;
         let trunk = self
             .store
-            .trunk_for(&self.scope.configuration, new.caller_id.as_ref().map(Address::expose))
+            .trunk_for(&self.scope.configuration, caller_id.as_ref().map(Address::expose))
             .await
             .map_err(PerformError::from)?;
-        let new = &NewTransfer { trunk, ..new.clone() };
+        let new = &NewTransfer {
+            caller_id,
+            trunk,
+            ..new.clone()
+        };
         self.store
             .create_transfer(new, self.clock.unix_ms())
             .await
             .map_err(PerformError::from)?;
-        drop(written);
-        if spoofed {
+        drop(writing);
+        if foreign {
             return Err(CarrierError::ForeignCallerId);
         }
         let leg = self.transfer_leg(&new.id).await?;
@@ -251,6 +251,24 @@ impl CallContext {
             .await;
         }
         Ok(())
+    }
+
+    /// The number that a destination sees, and whether it was asked for and is not ours to show. Without a wish it is the
+    /// number that the call itself goes over, while that is active.
+    async fn shown_caller_id(&self, wanted: Option<&Address>) -> Result<(Option<Address>, bool), CarrierError> {
+        let Some(shown) = wanted.cloned().or_else(|| self.own_number()) else {
+            return Ok((None, false));
+        };
+        let ours = self
+            .store
+            .is_active_number(&self.scope.configuration, &shown)
+            .await
+            .map_err(PerformError::from)?;
+        Ok(match (ours, wanted) {
+            (true, _) => (Some(shown), false),
+            (false, None) => (None, false),
+            (false, Some(_)) => (Some(shown), true),
+        })
     }
 
     /// Has the caller and the destination connected.
@@ -421,6 +439,11 @@ impl CallContext {
         )
         .await
     }
+}
+
+/// The carrier does not know the call any more: it forgets a call with its end.
+pub(super) fn is_forgotten(error: &PerformError) -> bool {
+    matches!(error, PerformError::Failed(failure) if failure.kind == FailureKind::Request && failure.code == "call-not-found")
 }
 
 /// What a component is told about a call.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use strowger_call::{Address, CallStatus, Country, Direction, ProviderCallId};
-use strowger_host::operation::{CallEvent, Directive, EventSocket, FailureKind, InboundCall};
+use strowger_host::operation::{CallEvent, Directive, EventSocket, InboundCall};
 use strowger_host::{Ability, Credentials, Failure, Moment, Provider, RejectionReason};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::Exchange;
 use super::callback::status;
-use super::context::CallFacts;
+use super::context::{CallFacts, is_forgotten};
 use super::inbound::{Admission, Arrival, Claimed};
 use crate::perform::PerformError;
 use crate::session::SessionHandle;
@@ -403,18 +403,20 @@ impl Exchange {
             };
             let (ended, cause) = match asked {
                 Ok((reported, _)) => (status(reported), None),
-                // The carrier forgets a call with its end.
-                Err(PerformError::Failed(failure))
-                    if failure.kind == FailureKind::Request && failure.code == "call-not-found" =>
-                {
-                    (CallStatus::Completed, Some(failure.code))
-                }
+                Err(error) if is_forgotten(&error) => (CallStatus::Completed, Some(error.code())),
                 Err(error) => {
                     tracing::warn!(call = context.call_id.as_str(), %error, "the carrier does not tell how a call fares");
                     continue;
                 }
             };
-            if ended.is_terminal() {
+            if ended == CallStatus::InProgress && context.direction == Direction::Outbound {
+                // Nothing happens when it has been answered here.
+                let source = EventSource {
+                    provider: session.provider.clone(),
+                    ..source.clone()
+                };
+                self.receive(&source, call, News::Answered).await;
+            } else if ended.is_terminal() {
                 tracing::info!(
                     call = context.call_id.as_str(),
                     "a call ended while the event socket was closed"

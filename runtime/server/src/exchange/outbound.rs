@@ -151,7 +151,10 @@ impl Exchange {
                 provider_call_id: provider_call_id.clone(),
             })
             .await;
-        self.inner.store.set_provider_call_id(id, &provider_call_id).await?;
+        self.inner
+            .store
+            .set_first_provider_call_id(id, &provider_call_id)
+            .await?;
         if let Some(attachment) = placed.attachment {
             self.inner.store.set_attachment(id, &attachment).await?;
             drop(session.mailbox.send(SessionMessage::Attach(attachment)).await);

@@ -13,7 +13,7 @@ use super::callback::{Known, status};
 use super::{Exchange, Refused};
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
-use crate::store::{CallRecord, ConfigurationId, TransferRecord, TransferState};
+use crate::store::{CallRecord, CallState, ConfigurationId, TransferRecord, TransferState};
 
 impl Exchange {
     /// A webhook at a route that names a transfer.
@@ -152,6 +152,11 @@ impl Exchange {
 
     /// The call has no session: nobody waits for an answer, and nobody else ends what is left of the call.
     async fn leg_told_late(&self, known: &Known, call: &CallRecord, id: &TransferId, told: Event) {
+        if known.session.is_none() && call.state != CallState::Completed {
+            // Its session is in another process, or just beginning: it is not ours to end anything.
+            tracing::warn!("a transfer was told of whose call is not carried here");
+            return;
+        }
         let transfer = match self.inner.store.transfer_by_id(id).await {
             Ok(Some(transfer)) => transfer,
             Ok(None) => return,
@@ -173,6 +178,12 @@ impl Exchange {
     }
 
     async fn cancel_leg(&self, known: &Known, call: &CallRecord, transfer: &TransferRecord) {
+        let id = &transfer.asked.id;
+        let (over, ended) = (TransferState::Over, Some(strowger_call::TransferFailure::CallEnded));
+        let now = self.inner.clock.unix_ms();
+        if let Err(error) = self.inner.store.advance_transfer(id, over, ended, now).await {
+            tracing::error!(%error, "the end of a transfer could not be written down");
+        }
         let leg = transfer_leg(&known.provider, &self.callback_base(&known.provider), transfer);
         let guest = self.guest_call(&known.provider, call);
         let operation = known

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use strowger_host::operation::Moment;
 use strowger_host::{Credentials, InvokeError, Provider, Refusal, Verdict, Webhook};
 
@@ -19,6 +20,7 @@ impl Exchange {
         webhook: &Webhook,
     ) -> Result<(), Refused> {
         let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
+        let fingerprint = fingerprint(webhook);
         let (guest, credentials, webhook) = (provider.clone(), credentials.clone(), webhook.clone());
         let verdict = self
             .inner
@@ -54,7 +56,7 @@ impl Exchange {
             match self
                 .inner
                 .store
-                .claim_state(scope, &format!("once:{}", guard.key), ttl, now)
+                .claim_state_by(scope, &format!("once:{}", guard.key), &fingerprint, ttl, now)
                 .await
             {
                 Ok(true) => {}
@@ -70,6 +72,17 @@ impl Exchange {
         }
         Ok(())
     }
+}
+
+/// By this the same webhook is known when it comes again. A carrier that did not hear our answer repeats itself, and what is
+/// said twice is one thing to whoever acts on it; what is new behind a nonce that was seen is a forgery.
+fn fingerprint(webhook: &Webhook) -> String {
+    let mut digest = Sha256::new();
+    for part in [webhook.method.as_bytes(), webhook.url.as_bytes(), &webhook.body] {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
+    }
+    hex::encode(&digest.finalize())
 }
 
 /// The reason for the log: in our words and in the provider's codes, never in its sentences, which may quote what came.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strowger_call::timeline::{Entry, Kind};
-use strowger_call::{Event, State, TransferFailure, TransferId, TransferProgress, Verdict};
-use tokio::sync::Mutex;
+use strowger_call::{Event, TransferFailure, TransferId, TransferProgress, Verdict};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Session;
 use crate::agent::{AgentCommand, Hold, TransferRequest};
@@ -18,6 +18,7 @@ pub(super) struct LiveTransfer {
     pending: bool,
     /// Locked until the record is written: what is kept in it later waits for that.
     written: Arc<Mutex<()>>,
+    writing: Option<OwnedMutexGuard<()>>,
 }
 
 impl LiveTransfer {
@@ -33,19 +34,16 @@ impl Session {
         if !self.context.can_transfer() {
             return Err(TransferFailure::Unsupported);
         }
-        if self.call.state() != State::Connected {
-            return Err(TransferFailure::NotConnected);
-        }
-        if self.transfer.as_ref().is_some_and(|transfer| transfer.pending) {
-            return Err(TransferFailure::InProgress);
-        }
+        self.call.may_transfer()?;
         let id = new_transfer_id();
+        let written = Arc::new(Mutex::new(()));
         let ring_timeout_ms = u64::try_from(request.ring_timeout.as_millis()).unwrap_or(u64::MAX);
         self.transfer = Some(LiveTransfer {
             id: id.clone(),
             request,
             pending: true,
-            written: Arc::default(),
+            writing: written.clone().try_lock_owned().ok(),
+            written,
         });
         let asked = Event::TransferRequested {
             transfer: id.clone(),
@@ -70,12 +68,10 @@ impl Session {
     }
 
     pub(super) fn dial_destination(&mut self, id: &TransferId) {
-        let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.id == *id) else {
+        let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.id == *id) else {
             return;
         };
-        let Ok(written) = transfer.written.clone().try_lock_owned() else {
-            return;
-        };
+        let writing = transfer.writing.take();
         let new = NewTransfer {
             id: id.clone(),
             call: self.context.call_id.clone(),
@@ -88,7 +84,7 @@ impl Session {
         let call = self.guest_call();
         let (context, mailbox, transfer) = (self.context.clone(), self.mailbox.clone(), id.clone());
         let work = async move {
-            let dialled = context.dial_destination(call.clone(), &new, written).await;
+            let dialled = context.dial_destination(call.clone(), &new, writing).await;
             let accepted = dialled.is_ok();
             let event = match dialled {
                 Ok(()) => Event::TransferIdentified {
@@ -159,7 +155,7 @@ impl Session {
 
     fn guest_call(&self) -> strowger_host::operation::Call {
         self.context
-            .guest_call(self.provider_call_id.as_ref(), self.attachment.as_ref())
+            .guest_call(self.call.provider_call_id(), self.attachment.as_ref())
     }
 }
 

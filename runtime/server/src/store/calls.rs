@@ -392,7 +392,35 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Conflict` when another call of the configuration has this name.
     pub async fn set_provider_call_id(&self, id: &CallId, provider_call_id: &ProviderCallId) -> Result<(), StoreError> {
-        let result = sqlx::query("UPDATE calls SET provider_call_id = $2 WHERE id = $1")
+        self.name_call(
+            "UPDATE calls SET provider_call_id = $2 WHERE id = $1",
+            id,
+            provider_call_id,
+        )
+        .await
+    }
+
+    /// The same, unless it has a name: the reply to the request that placed a call, which a webhook with a newer name may
+    /// have overtaken.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when another call of the configuration has the id.
+    pub async fn set_first_provider_call_id(
+        &self,
+        id: &CallId,
+        provider_call_id: &ProviderCallId,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE calls SET provider_call_id = COALESCE(provider_call_id, $2) WHERE id = $1";
+        self.name_call(sql, id, provider_call_id).await
+    }
+
+    async fn name_call(
+        &self,
+        sql: &'static str,
+        id: &CallId,
+        provider_call_id: &ProviderCallId,
+    ) -> Result<(), StoreError> {
+        let result = sqlx::query(sql)
             .bind(id.as_str())
             .bind(provider_call_id.expose())
             .execute(&self.writer)

@@ -427,7 +427,8 @@ impl Store {
     }
 
     /// Parks a configuration: until a user reactivates it, no call uses it. `true` when it was not parked before: parking it
-    /// again keeps the first reason. The reason is for its user, and cut at 255 characters.
+    /// again keeps the first reason. The reason is for its user, and cut at 255 characters. `as_of` is when the configuration
+    /// that cannot work was last changed: one that has been changed since is left alone.
     ///
     /// # Errors
     /// The database fails.
@@ -435,15 +436,17 @@ impl Store {
         &self,
         id: &ConfigurationId,
         reason: &str,
+        as_of: UnixMs,
         now: UnixMs,
     ) -> Result<bool, StoreError> {
         let result = sqlx::query(
             "UPDATE telephony_configurations SET inactive = 1, inactive_since = $2, inactive_reason = $3, updated_at = $2 \
-             WHERE id = $1 AND inactive = 0",
+             WHERE id = $1 AND inactive = 0 AND updated_at <= $4",
         )
         .bind(id.as_str())
         .bind(now)
         .bind(reason.chars().take(REASON_CHARS_MAX).collect::<String>())
+        .bind(as_of)
         .execute(&self.writer)
         .await?;
         Ok(result.rows_affected() > 0)
@@ -474,7 +477,7 @@ impl Store {
     /// Deletes a configuration with its numbers. Its calls stay in the record.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` while a call of it is not over.
+    /// `NotFound`; `Conflict` while a call of it is not over, or it has trunks at the carrier.
     pub async fn delete_configuration(
         &self,
         organization: &OrganizationId,
@@ -489,6 +492,20 @@ impl Store {
             return Err(StoreError::Conflict {
                 field: "telephony configuration",
                 cure,
+            });
+        }
+        let query = sqlx::query(
+            "SELECT 1 AS found FROM telephony_trunks t JOIN telephony_configurations c ON c.id = t.configuration_id \
+             WHERE c.id = $1 AND c.organization_id = $2 AND t.external_id IS NOT NULL LIMIT 1",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str());
+        if optional(query, &mut *tx).await?.is_some() {
+            let cure =
+                "this configuration has trunks at the carrier, which nobody could name any more; delete them first";
+            return Err(StoreError::Conflict {
+                field: "telephony configuration",
+                cure: cure.to_owned(),
             });
         }
         let result = sqlx::query("DELETE FROM telephony_configurations WHERE id = $1 AND organization_id = $2")
@@ -727,11 +744,23 @@ mod tests {
         let acme = store.organization("Acme").await;
         let made = store.configuration(&acme, "main", None).await;
         let reason = "refused: wrong password";
-        assert!(store.park_configuration(&made.id, reason, 5).await.unwrap());
-        assert!(!store.park_configuration(&made.id, "again", 6).await.unwrap());
+        // It was changed after what is said of it.
         assert!(
             !store
-                .park_configuration(&ConfigurationId::generate(), "x", 6)
+                .park_configuration(&made.id, reason, made.updated_at - 1, 5)
+                .await
+                .unwrap()
+        );
+        assert!(
+            store
+                .park_configuration(&made.id, reason, made.updated_at, 5)
+                .await
+                .unwrap()
+        );
+        assert!(!store.park_configuration(&made.id, "again", 6, 6).await.unwrap());
+        assert!(
+            !store
+                .park_configuration(&ConfigurationId::generate(), "x", 6, 6)
                 .await
                 .unwrap()
         );
@@ -751,7 +780,10 @@ mod tests {
                 .inactive,
             None
         );
-        store.park_configuration(&made.id, &"ü".repeat(300), 8).await.unwrap();
+        store
+            .park_configuration(&made.id, &"ü".repeat(300), 8, 8)
+            .await
+            .unwrap();
         let parked = store.find_configuration(&acme, &made.id).await.unwrap();
         assert_eq!(parked.inactive.unwrap().reason, "ü".repeat(255));
     }

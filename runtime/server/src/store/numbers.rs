@@ -580,7 +580,7 @@ mod tests {
         assert_eq!(found(&other, "1001").await, None);
         let active = store.active_configurations("testphone").await.unwrap();
         assert_eq!(active.len(), 2);
-        assert!(store.park_configuration(&mine.id, "gone", 2).await.unwrap());
+        assert!(store.park_configuration(&mine.id, "gone", 2, 2).await.unwrap());
         assert_eq!(found(&mine, "1001").await, None);
         let active = store.active_configurations("testphone").await.unwrap();
         assert_eq!(active, [other]);
@@ -635,7 +635,7 @@ mod tests {
             ..NumberChange::default()
         };
         store.update_number(&acme, &mine.id, &number.id, on, 2).await.unwrap();
-        assert!(store.park_configuration(&mine.id, "refused", 3).await.unwrap());
+        assert!(store.park_configuration(&mine.id, "refused", 3, 3).await.unwrap());
         assert!(
             route(&store, "A1", "+14155551234").await.is_none(),
             "parked configuration"

@@ -88,6 +88,34 @@ impl Store {
         Ok(optional(query, &self.writer).await.map_err(gone)?.is_some())
     }
 
+    /// Like [`Self::claim_state`], and `true` again for the one who has the claim: `by` tells claimants apart.
+    ///
+    /// # Errors
+    /// `NotFound` when the configuration is gone. Who cannot tell must treat the key as claimed by somebody else.
+    pub async fn claim_state_by(
+        &self,
+        scope: &Scope,
+        key: &str,
+        by: &str,
+        ttl: Duration,
+        now: UnixMs,
+    ) -> Result<bool, StoreError> {
+        let query = sqlx::query(
+            "INSERT INTO provider_state (configuration_id, provider, kind, state_key, state_value, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (configuration_id, provider, kind, state_key) \
+             DO UPDATE SET state_value = excluded.state_value, expires_at = excluded.expires_at \
+             WHERE provider_state.expires_at <= $7 OR provider_state.state_value = excluded.state_value RETURNING state_key",
+        )
+        .bind(scope.configuration.as_str())
+        .bind(&*scope.provider)
+        .bind(CLAIM)
+        .bind(key)
+        .bind(Value::from(by).to_string())
+        .bind(expiry(now, ttl))
+        .bind(now);
+        Ok(optional(query, &self.writer).await.map_err(gone)?.is_some())
+    }
+
     /// Forgets what has expired; returns how much. Nothing depends on it but the size of the database.
     ///
     /// # Errors
@@ -192,5 +220,25 @@ mod tests {
             assert_eq!(won, 1);
         }
         assert!(!store.claim_state(&scope, "nonce", ms(10), 29).await.unwrap());
+    }
+    #[tokio::test]
+    async fn whoever_has_a_claim_may_claim_again() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let scope = Scope {
+            configuration: store.configuration(&acme, "one", None).await.id,
+            provider: "testphone".to_owned(),
+        };
+        for (by, now, expected) in [
+            ("one", 10, true),
+            ("one", 11, true),
+            ("other", 12, false),
+            ("one", 13, true),
+            ("other", 30, true),
+            ("one", 31, false),
+        ] {
+            let claimed = store.claim_state_by(&scope, "nonce", by, ms(10), now).await.unwrap();
+            assert_eq!(claimed, expected, "{by} at {now}");
+        }
     }
 }

@@ -149,6 +149,23 @@ impl Store {
         Ok(result.rows_affected() == 1)
     }
 
+    /// Closes what a call that has ended without its session left open: nobody waits for those answers any more. What was
+    /// connected goes on.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn close_transfers(&self, call: &CallId, now: UnixMs) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE transfers SET progress = 3, failure = $3, ended_at = $2 WHERE call_id = $1 AND progress < 2",
+        )
+        .bind(call.as_str())
+        .bind(now)
+        .bind(name(TransferFailure::CallEnded))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
+    }
+
     /// Keeps the carrier's name of the second leg. `first_only` is for the reply to the request, which a webhook that knows
     /// a newer name may have overtaken.
     ///
@@ -305,6 +322,29 @@ mod tests {
         let record = test.store.transfer_by_id(&id).await.unwrap().unwrap();
         assert_eq!(record.provider_call_id, Some(live));
         assert_eq!(record.attachment, Some(serde_json::json!({"conference": 1})));
+    }
+
+    #[tokio::test]
+    async fn what_a_call_left_open_is_closed_and_what_is_connected_goes_on() {
+        let (test, id) = dialing().await;
+        let call = test.store.transfer_by_id(&id).await.unwrap().unwrap().asked.call;
+        test.store.close_transfers(&call, NOW + 9).await.unwrap();
+        let record = test.store.transfer_by_id(&id).await.unwrap().unwrap();
+        assert_eq!(
+            (record.state, record.failure, record.ended_at),
+            (TransferState::Over, Some(TransferFailure::CallEnded), Some(NOW + 9))
+        );
+        let (test, id) = dialing().await;
+        let call = test.store.transfer_by_id(&id).await.unwrap().unwrap().asked.call;
+        assert!(
+            test.store
+                .advance_transfer(&id, TransferState::Connected, None, NOW)
+                .await
+                .unwrap()
+        );
+        test.store.close_transfers(&call, NOW + 9).await.unwrap();
+        let record = test.store.transfer_by_id(&id).await.unwrap().unwrap();
+        assert_eq!(record.state, TransferState::Connected);
     }
 
     #[tokio::test]

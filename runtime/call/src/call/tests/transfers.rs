@@ -332,6 +332,53 @@ fn what_is_told_of_another_transfer_changes_nothing() {
         status: CallStatus::InProgress,
         cause: None,
     };
-    assert_eq!(story.verdict(other), (Verdict::Late, vec![]));
+    // A leg that nobody waits for is let go, whosoever it was.
+    assert_eq!(story.verdict(other), (Verdict::Late, vec![text("cancel")]));
     assert_eq!(story.tell(leg(CallStatus::InProgress)), ["answered", "connect"]);
+}
+
+#[test]
+fn no_second_leg_is_dialled_while_the_first_may_still_come_to_be() {
+    let mut story = Story::connected();
+    story.tell(requested(FIRST));
+    assert_eq!(
+        story.tell(Event::TransferCanceled { transfer: id() }),
+        ["failed canceled"]
+    );
+    assert_eq!(story.call.may_transfer(), Err(TransferFailure::InProgress));
+    assert_eq!(story.verdict(requested(SECOND)), (Verdict::Late, vec![]));
+    assert_eq!(story.tell(identified()), ["cancel"]);
+    assert_eq!(story.tell(requested(SECOND)), ["dialing", "dial"]);
+}
+
+#[test]
+fn a_leg_whose_reply_was_lost_is_let_go_when_it_rings() {
+    let mut story = Story::connected();
+    story.tell(requested(FIRST));
+    let lost = Event::TransferDialFailed {
+        transfer: id(),
+        code: text("unreachable"),
+        message: text("no reply"),
+    };
+    assert_eq!(story.tell(lost), ["failed provider_error"]);
+    assert_eq!(story.tell(leg(CallStatus::Ringing)), ["cancel"]);
+}
+
+#[test]
+fn a_call_has_so_many_transfers_and_no_more() {
+    let mut story = Story::connected();
+    for _ in 0..Limits::default().transfers_max {
+        assert_eq!(story.tell(requested(FIRST)), ["dialing", "dial"]);
+        story.tell(identified());
+        story.tell(leg(CallStatus::Busy));
+    }
+    assert_eq!(story.verdict(requested(FIRST)), (Verdict::Late, vec![]));
+}
+
+#[test]
+fn an_agent_that_stops_listening_once_it_has_asked_may_have_left() {
+    let mut story = dialing();
+    assert_eq!(story.tell(Event::AgentStalled), ["close-agent agent_stalled"]);
+    assert_eq!(story.tell(leg(CallStatus::InProgress)), ["answered", "connect"]);
+    assert_eq!(story.tell(connected()), ["connected", "close-media"]);
 }
