@@ -170,7 +170,7 @@ impl Scenario {
     pub(crate) async fn start_in(self, data: TempDir) -> Result<Installation, StartError> {
         let carrier = RunningCarrier::start(self.carrier, self.options.clone()).await.unwrap();
         let gateway = Gateway::start(self.settings(data.path(), &carrier)?).await?;
-        copy_files(&data.path().join("cache"), &shared_folder().join("cache")).unwrap();
+        keep_compiled(data.path());
         if self.providers == providers() {
             let skipped = &gateway.skipped;
             assert!(
@@ -195,31 +195,41 @@ impl Scenario {
     }
 
     pub(crate) fn settings(&self, data: &Path, carrier: &RunningCarrier) -> Result<Settings, StartError> {
-        let shared = shared_folder();
-        // Compiling a provider takes longer than most tests: all installations start with what an earlier one has compiled, and
-        // with the key that it is bound to. What is damaged is compiled again.
-        if data.is_dir() && !data.join("cache").exists() {
-            copy_files(&shared.join("cache"), &data.join("cache")).unwrap();
-        }
-        let mut flags = Flags::default()
-            .set("data_dir", Some(data.display()))
-            .set("encryption_key_file", Some(shared.join("encryption.key").display()))
-            .set("listen", Some("127.0.0.1:0"))
-            .set("shutdown_grace_s", Some(1))
-            .set_all("providers", [self.providers.display()])
-            .set_all("allow_networks", ["127.0.0.0/8"])
-            .set_all(
-                "egress_routes",
-                carrier
-                    .rest_hosts()
-                    .into_iter()
-                    .map(|host| format!("{host}=http://{}", carrier.rest_addr())),
-            );
+        let mut flags = flags(data, &self.providers).set_all(
+            "egress_routes",
+            carrier
+                .rest_hosts()
+                .into_iter()
+                .map(|host| format!("{host}=http://{}", carrier.rest_addr())),
+        );
         for (name, value) in &self.flags {
             flags = flags.set(name, Some(value));
         }
         Ok(Settings::load(&flags)?)
     }
+}
+
+/// Settings of a gateway on loopback, with the components of a folder.
+///
+/// Compiling a provider takes longer than most tests: all gateways start with what an earlier one has compiled, and with the
+/// key that it is bound to. What is damaged is compiled again.
+pub(crate) fn flags(data: &Path, providers: &Path) -> Flags {
+    let shared = shared_folder();
+    if data.is_dir() && !data.join("cache").exists() {
+        copy_files(&shared.join("cache"), &data.join("cache")).unwrap();
+    }
+    Flags::default()
+        .set("data_dir", Some(data.display()))
+        .set("encryption_key_file", Some(shared.join("encryption.key").display()))
+        .set("listen", Some("127.0.0.1:0"))
+        .set("shutdown_grace_s", Some(1))
+        .set_all("providers", [providers.display()])
+        .set_all("allow_networks", ["127.0.0.0/8"])
+}
+
+/// What a gateway has compiled is there for the next one.
+pub(crate) fn keep_compiled(data: &Path) {
+    copy_files(&data.join("cache"), &shared_folder().join("cache")).unwrap();
 }
 
 /// Where the built components are.
@@ -374,45 +384,29 @@ impl Installation {
         self.agent.as_ref().map_or(0, |agent| agent.sessions().len())
     }
 
-    /// All calls that there are, as the API has them; the newest first.
+    /// See [`Api::calls`].
     pub(crate) async fn calls(&self) -> Vec<Value> {
-        let calls = self.api.get("/calls").await.ok();
-        calls["calls"].as_array().unwrap().clone()
+        self.api.calls().await
     }
 
-    /// The only call, when its record is closed.
+    /// See [`Api::closed_call`].
     pub(crate) async fn closed_call(&self) -> Value {
-        let calls = eventually("the call's record is closed", async || {
-            let calls = self.calls().await;
-            (!calls.is_empty() && calls.iter().all(|call| call["state"] == "completed")).then_some(calls)
-        })
-        .await;
-        assert_eq!(calls.len(), 1, "{calls:#?}");
-        calls.into_iter().next().unwrap()
+        self.api.closed_call().await
     }
 
-    /// The only call, while it goes on.
+    /// See [`Api::live_call`].
     pub(crate) async fn live_call(&self) -> Value {
-        let calls = eventually("a call is live", async || {
-            let calls = self.calls().await;
-            calls.iter().any(|call| call["state"] != "completed").then_some(calls)
-        })
-        .await;
-        calls[0].clone()
+        self.api.live_call().await
     }
 
-    /// What happened in a call, in order.
+    /// See [`Api::events`].
     pub(crate) async fn events(&self, call: &Value) -> Vec<Value> {
-        let path = format!("/calls/{}/events?limit=200", call["id"].as_str().unwrap());
-        self.api.get(&path).await.ok()["events"].as_array().unwrap().clone()
+        self.api.events(call).await
     }
 
+    /// See [`Api::kinds`].
     pub(crate) async fn kinds(&self, call: &Value) -> Vec<String> {
-        self.events(call)
-            .await
-            .iter()
-            .map(|event| event["kind"].as_str().unwrap().to_owned())
-            .collect()
+        self.api.kinds(call).await
     }
 
     /// Waits until the gateway has asked the carrier to end the call.
@@ -603,6 +597,47 @@ impl Api {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         self.send(Method::POST, path, Some(&body)).await
+    }
+
+    /// All calls that there are, as the API has them; the newest first.
+    pub(crate) async fn calls(&self) -> Vec<Value> {
+        let calls = self.get("/calls").await.ok();
+        calls["calls"].as_array().unwrap().clone()
+    }
+
+    /// The only call, when its record is closed.
+    pub(crate) async fn closed_call(&self) -> Value {
+        let calls = eventually("the call's record is closed", async || {
+            let calls = self.calls().await;
+            (!calls.is_empty() && calls.iter().all(|call| call["state"] == "completed")).then_some(calls)
+        })
+        .await;
+        assert_eq!(calls.len(), 1, "{calls:#?}");
+        calls.into_iter().next().unwrap()
+    }
+
+    /// The only call, while it goes on.
+    pub(crate) async fn live_call(&self) -> Value {
+        let calls = eventually("a call is live", async || {
+            let calls = self.calls().await;
+            calls.iter().any(|call| call["state"] != "completed").then_some(calls)
+        })
+        .await;
+        calls[0].clone()
+    }
+
+    /// What happened in a call, in order.
+    pub(crate) async fn events(&self, call: &Value) -> Vec<Value> {
+        let path = format!("/calls/{}/events?limit=200", call["id"].as_str().unwrap());
+        self.get(&path).await.ok()["events"].as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn kinds(&self, call: &Value) -> Vec<String> {
+        self.events(call)
+            .await
+            .iter()
+            .map(|event| event["kind"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
