@@ -516,7 +516,7 @@ async fn a_parked_configuration_takes_no_part_until_it_is_reactivated() {
     assert!(
         exchange
             .store()
-            .park_configuration(&id, "auth-failed: HTTP 401", now)
+            .park_configuration(&id, "auth-failed: HTTP 401", now, now)
             .await
             .unwrap()
     );
