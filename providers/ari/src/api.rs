@@ -11,6 +11,9 @@ use crate::spec::Config;
 /// Code of the failure to make a channel.
 pub(crate) const ALLOCATION_FAILED: &str = "allocation-failed";
 
+/// Code of the failure to do something to a channel that has left, or to make one a second time.
+pub(crate) const CONFLICT: &str = "conflict";
+
 /// Why a channel is hung up, in ARI's words; each becomes a Q.850 cause and, before the answer, a SIP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -60,10 +63,10 @@ pub(crate) fn delete_bridge(config: &Config, bridge: &str) -> Result<Request, Fa
     Ok(authorised(config, Request::delete(url(config, &["bridges", bridge])?)))
 }
 
-/// Performs a request whose refusal the caller of this function deals with.
+/// Performs a request whose refusal the caller of this function deals with. All that ARI answers with has no body, or JSON.
 pub(crate) fn attempt(io: &mut Io, request: Request) -> Outcome<Result<Response, Failure>> {
     Ok(match io.try_http(request)? {
-        Ok(response) => accept(response),
+        Ok(response) => accept(response).and_then(Response::confirmed),
         Err(Unreachable(_)) => Err(unreachable()),
     })
 }
@@ -79,7 +82,7 @@ pub(crate) fn hang_up(config: &Config, channel: &str, reason: Reason, io: &mut I
         Err(Unreachable(_)) => Err(unreachable().into()),
         Ok(response) if is_gone(&response) => Ok(HangUpOutcome::AlreadyEnded),
         Ok(response) => {
-            accept(response)?;
+            accept(response)?.confirmed()?;
             Ok(HangUpOutcome::Ended)
         }
     }
@@ -113,14 +116,18 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
             "ari-not-found",
             "There is no ARI at the endpoint (HTTP 404); check it against prefix in http.conf and enabled in ari.conf.",
         )),
+        409 => Err(Failure::request(
+            CONFLICT,
+            "Asterisk has something else under this name, or the call is not in a state for it (HTTP 409); try again.",
+        )),
         // What was asked for cannot be made: an endpoint that does not exist or has not registered, an unknown technology.
         500 if message(&response).as_deref() == Some("Allocation failed") => Err(Failure::request(
             ALLOCATION_FAILED,
-            "Asterisk could not make the channel (HTTP 500, allocation failed); its log says why.",
+            "Asterisk could not make the channel (HTTP 500, allocation failed); look at its log, which says why.",
         )),
         500 if message(&response).is_some() => Err(Failure::carrier(
             "asterisk-error",
-            "Asterisk could not do what it was asked for (HTTP 500); its log says why.",
+            "Asterisk could not do what it was asked for (HTTP 500); look at its log, which says why.",
         )),
         _ => Err(Failure::from_status(status)),
     }
@@ -173,7 +180,7 @@ mod tests {
             (401, FailureKind::Configuration, "credentials-refused", false),
             (403, FailureKind::Configuration, "user-read-only", false),
             (404, FailureKind::Request, "not-found", false),
-            (409, FailureKind::Request, "request-refused", false),
+            (409, FailureKind::Request, CONFLICT, false),
             (429, FailureKind::Quota, "rate-limited", true),
             (500, FailureKind::Carrier, "asterisk-error", true),
             (502, FailureKind::Carrier, "carrier-error", true),

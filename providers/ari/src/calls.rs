@@ -102,10 +102,7 @@ pub(crate) fn dial(config: &Config, dialled: &Dialled<'_>, io: &mut Io) -> Outco
         _ => failure,
     })?;
     expect_channel(&response, &dialled.channel)?;
-    Ok(Placed {
-        provider_call_id: dialled.channel.clone(),
-        attachment: None,
-    })
+    Ok(Placed::new(&dialled.channel))
 }
 
 pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<HangUpOutcome> {
@@ -249,7 +246,7 @@ fn expect_channel(response: &Response, channel: &str) -> Result<(), Failure> {
 fn caller_gone(failure: Failure) -> Failure {
     match failure.code.as_str() {
         // Not found; not in Stasis any more; not to be answered any more.
-        "not-found" | "request-refused" => {
+        "not-found" | "request-refused" | api::CONFLICT => {
             Failure::request("caller-gone", "The other side hung up before the call was set up.")
         }
         _ => failure,
@@ -260,7 +257,7 @@ fn media_refused(failure: Failure) -> Failure {
     match failure.code.as_str() {
         api::ALLOCATION_FAILED | "request-refused" => Failure::configuration(
             "media-channel-refused",
-            "Asterisk made no media channel: it needs chan_websocket (22.6 or later) and the section of websocket_client.conf that the configuration names.",
+            "Asterisk made no media channel; check that it has chan_websocket (22.6 or later) and the section of websocket_client.conf that the configuration names.",
         ),
         _ => failure,
     }

@@ -5,9 +5,6 @@
 
 use strowger_sdk::{CallStatus, StatusEvent};
 
-/// The contract's bound on `status-event.cause`, in characters.
-const CAUSE_MAX_CHARS: usize = 100;
-
 /// The end of a channel that we dialled.
 pub(crate) fn end_of_dialled(state: &str, cause: i64, text: &str, tech_cause: Option<i64>) -> StatusEvent {
     // The state at the end is the last one reached. Asterisk reports cause 0 for an answered call whose far end hangs up.
@@ -16,24 +13,16 @@ pub(crate) fn end_of_dialled(state: &str, cause: i64, text: &str, tech_cause: Op
     } else {
         unanswered(cause)
     };
-    StatusEvent {
-        status,
-        duration_ms: None,
-        cause: Some(describe(cause, text, tech_cause)),
-    }
+    StatusEvent::new(status).because(Some(describe(cause, text, tech_cause)))
 }
 
 /// The end of a channel that came to us, which has no cause: Asterisk tells it only to those who subscribe to the channel.
 pub(crate) fn end_of_caller(state: &str) -> StatusEvent {
-    StatusEvent {
-        status: if state == "Up" {
-            CallStatus::Completed
-        } else {
-            CallStatus::Canceled
-        },
-        duration_ms: None,
-        cause: None,
-    }
+    StatusEvent::new(if state == "Up" {
+        CallStatus::Completed
+    } else {
+        CallStatus::Canceled
+    })
 }
 
 /// What a channel is doing; `None` for a word that Asterisk does not document.
@@ -58,11 +47,7 @@ pub(crate) fn describe(cause: i64, text: &str, tech_cause: Option<i64>) -> Strin
     if let Some(tech_cause) = tech_cause {
         described.push_str(&format!(", sip {tech_cause}"));
     }
-    described
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(CAUSE_MAX_CHARS)
-        .collect()
+    described.chars().filter(|letter| !letter.is_control()).collect()
 }
 
 fn unanswered(cause: i64) -> CallStatus {
@@ -116,7 +101,7 @@ mod tests {
         let busy = end_of_dialled("Ringing", 17, "User busy", Some(486));
         assert_eq!(busy.cause.as_deref(), Some("cause 17 (User busy), sip 486"));
         let long = end_of_dialled("Down", 38, &"\u{7}x".repeat(200), None).cause.unwrap();
-        assert_eq!(long.chars().count(), CAUSE_MAX_CHARS);
+        assert_eq!(long.chars().count(), 100);
         assert!(!long.contains('\u{7}'));
     }
 

@@ -1,6 +1,6 @@
 //! Dial strings: `PJSIP/6001`, `PJSIP/+12025550188@trunk`, `PJSIP/trunk/sip:desk@example.com`.
 
-use strowger_sdk::Failure;
+use strowger_sdk::{Failure, is_sip_uri};
 
 /// Stands for the number in a dial string.
 pub(crate) const NUMBER: &str = "{number}";
@@ -22,8 +22,7 @@ pub(crate) fn is_dial_string(text: &str) -> bool {
 /// The endpoint for an address. Whoever names a SIP endpoint themselves gets that one; other technologies are left to the
 /// configuration, because a `Local/` channel could run any part of the dialplan.
 pub(crate) fn dial_string(template: &str, address: &str) -> Result<String, Failure> {
-    let lower = address.to_ascii_lowercase();
-    if lower.starts_with("sip:") || lower.starts_with("sips:") {
+    if is_sip_uri(address) {
         return uri(template, address);
     }
     if let Some((technology, resource)) = address.split_once('/')

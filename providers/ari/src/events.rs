@@ -59,14 +59,14 @@ pub(crate) fn handle(config: &Config, message: &str, io: &mut Io) -> Outcome<Vec
     match (&*event.kind, ids::owner(&channel.id)) {
         ("StasisStart", Owner::Media(of)) => join_media(config, of, &channel.id, io),
         ("StasisStart", Owner::Outbound) => Ok(vec![Directive::Answered(channel.id.to_string())]),
-        ("StasisStart", Owner::Transfer(id)) => Ok(vec![transfer(id, status(CallStatus::InProgress))]),
+        ("StasisStart", Owner::Transfer(id)) => Ok(vec![transfer(id, StatusEvent::new(CallStatus::InProgress))]),
         ("StasisStart", Owner::Caller) => Ok(announce(&event, channel)),
 
         ("ChannelStateChange", Owner::Outbound) if channel.state == "Ringing" => {
-            Ok(vec![known(&channel.id, status(CallStatus::Ringing))])
+            Ok(vec![known(&channel.id, StatusEvent::new(CallStatus::Ringing))])
         }
         ("ChannelStateChange", Owner::Transfer(id)) if channel.state == "Ringing" => {
-            Ok(vec![transfer(id, status(CallStatus::Ringing))])
+            Ok(vec![transfer(id, StatusEvent::new(CallStatus::Ringing))])
         }
 
         ("StasisEnd", Owner::Caller | Owner::Outbound) => {
@@ -122,16 +122,8 @@ fn join_media(config: &Config, of: &str, media: &str, io: &mut Io) -> Outcome<Ve
 fn give_up(config: &Config, of: &str, event: &Event<'_>, io: &mut Io) -> Outcome<Vec<Directive>> {
     api::tidy(io, api::delete_channel(config, of, Reason::Congestion)?)?;
     let why = event.describe();
-    let failed = StatusEvent {
-        status: CallStatus::Failed,
-        duration_ms: None,
-        cause: Some(
-            format!("no media socket, see websocket_client.conf: {why}")
-                .chars()
-                .take(100)
-                .collect(),
-        ),
-    };
+    let failed = StatusEvent::new(CallStatus::Failed)
+        .because(Some(format!("no media socket, see websocket_client.conf: {why}")));
     Ok(vec![known(of, failed)])
 }
 
@@ -151,14 +143,6 @@ fn transfer(id: &str, status: StatusEvent) -> Directive {
         id: id.to_owned(),
         events: vec![CallEvent::Status(status)],
     })
-}
-
-fn status(status: CallStatus) -> StatusEvent {
-    StatusEvent {
-        status,
-        duration_ms: None,
-        cause: None,
-    }
 }
 
 /// What is read of an event. Asterisk writes `type` anywhere in the object.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Sealed};
+use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Sealed, read_credentials};
 
 use crate::destination;
 
@@ -139,12 +139,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "ari_endpoint",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "ari_endpoint")?;
     let mut problems = Vec::new();
     let mut expect = |holds: bool, field: &str, problem: &str| {
         if !holds {

@@ -27,7 +27,7 @@ pub(crate) fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut 
     let caller = call.carrier_id()?;
     let joined = api::attempt(io, calls::join(config, &ids::bridge(caller), &channel_of(leg))?)?;
     joined.map_err(|failure| match failure.code.as_str() {
-        "not-found" | "request-refused" => {
+        "not-found" | "request-refused" | api::CONFLICT => {
             Failure::request("leg-gone", "One side hung up before the two were connected.")
         }
         _ => failure,

@@ -2,7 +2,6 @@
 //!
 //! <https://developers.cloudonix.com/Documentation/core-api>
 
-use serde::de::DeserializeOwned;
 use strowger_sdk::{Failure, Io, Outcome, Request, Response, join_path};
 
 use crate::spec::Config;
@@ -38,7 +37,11 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
             "credentials-refused",
             format!("Cloudonix refused the bearer token (HTTP {status}); check it, and that it may manage the domain."),
         ),
-        404 => Failure::request("not-found", "Cloudonix does not know what was asked for (HTTP 404)."),
+        404 => Failure::request(
+            "not-found",
+            "Cloudonix does not know what was asked for (HTTP 404): the call has ended, or the domain has changed; check the \
+             domain in the Cloudonix Cockpit.",
+        ),
         409 => Failure::request(
             "conflict",
             "Cloudonix already has something else under this name or number (HTTP 409); change one of the two.",
@@ -50,10 +53,4 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
         .retryable(),
         status => Failure::from_status(status),
     })
-}
-
-/// The body of a success. One that cannot be read came from something in between, or was cut off, and may be better next
-/// time.
-pub(crate) fn read<T: DeserializeOwned>(response: &Response) -> Result<T, Failure> {
-    response.read_json().map_err(Failure::retryable)
 }

@@ -62,11 +62,8 @@ impl Report {
     }
 
     pub(crate) fn event(self) -> Option<CallEvent> {
-        Some(CallEvent::Status(StatusEvent {
-            status: self.status?,
-            duration_ms: self.duration_ms,
-            cause: self.cause,
-        }))
+        let event = StatusEvent::new(self.status?).lasted_ms(self.duration_ms);
+        Some(event.because(self.cause).into())
     }
 
     /// A call detail record comes when the call is over. `billsec` counts from the answer, and 0 is a count.

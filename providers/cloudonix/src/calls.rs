@@ -34,24 +34,17 @@ impl NewCall<'_> {
         }
 
         if self.caller_id.is_empty() {
-            return Err(Failure::request(
-                "caller-id-missing",
-                "A call over Cloudonix needs a number to call from; add one to the configuration.",
-            )
-            .into());
+            return Err(Failure::caller_id_missing("Cloudonix").into());
         }
         if self.destination.is_empty() {
             return Err(Failure::request("callee-invalid", "There is nobody to call.").into());
         }
         let request = Request::post(api::calls_url(config, &["application"])?).json(self);
-        let created: Created = api::read(&api::accept(api::send(config, request, io)?)?)?;
+        let created: Created = api::accept(api::send(config, request, io)?)?.read_json()?;
         if created.token.is_empty() {
             return Err(Failure::unexpected_answer("a call without a session token").into());
         }
-        Ok(Placed {
-            provider_call_id: created.token,
-            attachment: None,
-        })
+        Ok(Placed::new(created.token))
     }
 }
 
@@ -73,7 +66,7 @@ pub(crate) fn end_session(config: &Config, token: &str, io: &mut Io) -> Outcome<
     if response.status == 404 {
         return Ok(HangUpOutcome::AlreadyEnded);
     }
-    api::accept(response)?;
+    api::accept(response)?.confirmed()?;
     Ok(HangUpOutcome::Ended)
 }
 
@@ -82,7 +75,7 @@ pub(crate) fn fetch_status(config: &Config, call: &Call, io: &mut Io) -> Outcome
     if response.status == 404 {
         return Err(Failure::request("call-not-found", "Cloudonix does not know this session (any more).").into());
     }
-    let session = Report::of_session(&Fields::Json(api::read(&api::accept(response)?)?));
+    let session = Report::of_session(&Fields::Json(api::accept(response)?.read_json()?));
     let status = session
         .status
         .ok_or_else(|| Failure::unexpected_answer("an unknown session status"))?;

@@ -4,7 +4,7 @@
 //! before Twilio, whose parameters it imitates, so a webhook is only taken when it names a domain where Twilio names an
 //! account.
 
-use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook, country_code, is_withheld};
 
 use crate::fields::{Fields, member};
 use crate::spec::{is_domain, normalise_domain};
@@ -27,10 +27,14 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
         if announces_call(&fields) {
             return Some(Recognition::InboundCall(InboundCall {
                 provider_call_id,
-                caller: fields.text("From").map_or("", caller).to_owned(),
+                caller: fields
+                    .text("From")
+                    .filter(|from| !is_withheld(from))
+                    .unwrap_or_default()
+                    .to_owned(),
                 callee: fields.text("To").unwrap_or_default().to_owned(),
-                caller_country: country(&fields, "FromCountry"),
-                callee_country: country(&fields, "ToCountry"),
+                caller_country: fields.text("FromCountry").and_then(country_code),
+                callee_country: fields.text("ToCountry").and_then(country_code),
                 account_id,
             }));
         }
@@ -99,19 +103,4 @@ fn announces_call(fields: &Fields) -> bool {
         .iter()
         .all(|name| !fields.has(name));
     matches!(direction.as_str(), "inbound" | "subscriber") && alive && asks
-}
-
-/// Words that stand in place of a number that is withheld (RFC 3323 §4.1.1.3 has the first).
-fn caller(from: &str) -> &str {
-    let withheld = ["anonymous", "restricted", "unknown", "private", "unavailable"];
-    if withheld.iter().any(|word| from.eq_ignore_ascii_case(word)) {
-        ""
-    } else {
-        from
-    }
-}
-
-fn country(fields: &Fields, name: &str) -> Option<String> {
-    let code = fields.text(name)?;
-    (code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic())).then(|| code.to_ascii_uppercase())
 }

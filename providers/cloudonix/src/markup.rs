@@ -4,17 +4,11 @@
 
 use std::io;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
-use strowger_sdk::{Direction, RejectionReason};
+use strowger_sdk::xml::{self, BytesText, Writer};
+use strowger_sdk::{Direction, NOT_AVAILABLE, Refusal, RejectionReason};
 
 /// After the media socket has closed, the session lives on for this long, so that a request to the REST API still finds it.
 const PAUSE_S: &str = "40";
-
-/// Spoken to whoever called: it must not tell how the gateway is set up.
-const NOT_AVAILABLE: &str = "This number cannot take your call right now. Please try again later.";
-
-type Document = Writer<Vec<u8>>;
 
 /// Connects the call to the media socket. The document goes on only when the stream has ended.
 pub(crate) fn connect_stream(media_url: &str) -> String {
@@ -57,7 +51,7 @@ pub(crate) fn join_conference(name: &str) -> String {
 }
 
 /// Whoever leaves ends the conference, and with it the other's call.
-fn dial_conference(xml: &mut Document, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
+fn dial_conference(xml: &mut Writer, name: &str, attributes: &[(&str, &str)]) -> io::Result<()> {
     xml.create_element("Dial").write_inner_content(|xml| {
         xml.create_element("Conference")
             .with_attribute(("endConferenceOnExit", "true"))
@@ -91,13 +85,10 @@ pub(crate) fn refuse(reason: RejectionReason) -> String {
                 .map(|_| ())
         })
     };
-    match reason {
-        RejectionReason::AtCapacity => reject("busy"),
-        RejectionReason::UnknownNumber
-        | RejectionReason::AccountMismatch
-        | RejectionReason::Signature
-        | RejectionReason::ProviderMismatch => reject("rejected"),
-        RejectionReason::NoAgent | RejectionReason::Quota | RejectionReason::Unavailable => document(|xml| {
+    match reason.refusal() {
+        Refusal::Busy => reject("busy"),
+        Refusal::Rejected => reject("rejected"),
+        Refusal::Spoken => document(|xml| {
             xml.create_element("Say")
                 .write_text_content(BytesText::new(NOT_AVAILABLE))?;
             xml.create_element("Hangup").write_empty()?;
@@ -114,16 +105,6 @@ pub(crate) fn refuse_call(direction: Direction, reason: RejectionReason) -> Stri
     }
 }
 
-fn document(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> String {
-    let mut document = Writer::new(Vec::new());
-    document
-        .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
-        .and_then(|()| {
-            document
-                .create_element("Response")
-                .write_inner_content(verbs)
-                .map(|_| ())
-        })
-        .expect("writing to memory does not fail");
-    String::from_utf8(document.into_inner()).expect("what was written is text")
+fn document(verbs: impl FnOnce(&mut Writer) -> io::Result<()>) -> String {
+    xml::document("Response", verbs)
 }

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use strowger_sdk::{Failure, Io, Outcome, Ownership, Provisioning, Request, Synchronisation};
+use strowger_sdk::{Failure, Io, Outcome, Ownership, Provisioning, Request, Synchronisation, is_e164};
 
 use crate::api;
 use crate::spec::Config;
@@ -36,12 +36,8 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
         return Ok(Ownership::NotOwned);
     }
     // The answer may be a pattern that covers this number among others.
-    let dnid: Dnid = api::read(&api::accept(response)?)?;
-    Ok(if dnid.is(address) {
-        Ownership::Owned
-    } else {
-        Ownership::NotOwned
-    })
+    let dnid: Dnid = api::accept(response)?.read_json()?;
+    Ok(Ownership::of(dnid.is(address)))
 }
 
 /// Numbers come over trunks from anywhere, so adding one is a matter of telling Cloudonix which application answers it.
@@ -57,7 +53,7 @@ pub(crate) fn provision(config: &Config, address: &str, io: &mut Io) -> Outcome<
     let name = application_name(config)?;
     let listed = api::send(config, Request::get(api::domain_url(config, &["dnids"])?), io)?;
     if listed.status != 404 {
-        let dnids: Vec<Dnid> = api::read(&api::accept(listed)?)?;
+        let dnids: Vec<Dnid> = api::accept(listed)?.read_json()?;
         if dnids.iter().any(|dnid| dnid.is(address)) {
             return Ok(Provisioning::Present);
         }
@@ -70,10 +66,10 @@ pub(crate) fn provision(config: &Config, address: &str, io: &mut Io) -> Outcome<
     if found.status == 404 {
         return Err(application_not_found().into());
     }
-    let application: Application = api::read(&api::accept(found)?)?;
+    let application: Application = api::accept(found)?.read_json()?;
     let url = api::domain_url(config, &["applications", &application.uuid, "dnids"])?;
     let registration = json!({ "source": address, "prefix": false, "expression": false, "asteriskCompatible": false });
-    api::accept(api::send(config, Request::post(url).json(&registration), io)?)?;
+    api::accept(api::send(config, Request::post(url).json(&registration), io)?)?.confirmed()?;
     Ok(Provisioning::Provisioned)
 }
 
@@ -101,12 +97,12 @@ pub(crate) fn configure_inbound(
     if found.status == 404 {
         return Err(application_not_found().into());
     }
-    let application: Application = api::read(&api::accept(found)?)?;
+    let application: Application = api::accept(found)?.read_json()?;
     if application.url.as_deref() == Some(webhook_url) && application.method.as_deref() == Some("POST") {
         return Ok(Synchronisation::Unchanged);
     }
     let change = json!({ "url": webhook_url, "method": "POST" });
-    api::accept(api::send(config, Request::patch(&url).json(&change), io)?)?;
+    api::accept(api::send(config, Request::patch(&url).json(&change), io)?)?.confirmed()?;
     Ok(Synchronisation::Done)
 }
 
@@ -131,13 +127,6 @@ fn canonical(source: &str) -> Option<String> {
     let digits: String = source.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')')).collect();
     let number = format!("+{}", digits.strip_prefix('+').unwrap_or(&digits));
     is_e164(&number).then_some(number)
-}
-
-/// `+` and 8 to 15 digits (ITU-T E.164 §6).
-fn is_e164(address: &str) -> bool {
-    address
-        .strip_prefix('+')
-        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strowger_sdk::{
-    Detail, DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step, Unreachable,
+    DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Response, Saving, Step, Unreachable,
 };
 
 use crate::api;
@@ -27,9 +27,9 @@ struct Application {
 /// What is there already is not asked for again: the domain's UUID, and an application with name and identifiers.
 pub(crate) fn prepare(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<Vec<FieldValue>> {
     // Webhooks name the domain in full; the account id must be stored the same way to be found.
-    let mut values = vec![value("domain_id", &json!(config.domain))];
+    let mut values = vec![FieldValue::new("domain_id", &config.domain)];
     if config.domain_uuid.is_none() {
-        values.push(value("domain_uuid", &json!(domain_uuid(config, io)?)));
+        values.push(FieldValue::new("domain_uuid", &domain_uuid(config, io)?));
     }
     let application = match (&config.application_name, &config.application_uuid) {
         (Some(_), Some(_)) => return Ok(values),
@@ -47,10 +47,10 @@ pub(crate) fn prepare(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<
         (None, None) => make(config, saving, io)?,
     };
     if let Some(name) = application.name.or_else(|| config.application_name.clone()) {
-        values.push(value("application_name", &json!(name)));
+        values.push(FieldValue::new("application_name", &name));
     }
-    values.push(value("application_id", &json!(application.id)));
-    values.extend(application.uuid.map(|uuid| value("application_uuid", &json!(uuid))));
+    values.push(FieldValue::new("application_id", &application.id));
+    values.extend(application.uuid.map(|uuid| FieldValue::new("application_uuid", &uuid)));
     Ok(values)
 }
 
@@ -68,7 +68,7 @@ fn domain_uuid(config: &Config, io: &mut Io) -> Outcome<String> {
         )
         .into());
     }
-    let domain: Domain = api::read(&api::accept(response)?)?;
+    let domain: Domain = api::accept(response)?.read_json()?;
     if domain.uuid.is_empty() {
         return Err(Failure::unexpected_answer("a domain without a UUID").into());
     }
@@ -85,7 +85,7 @@ fn find(config: &Config, name: &str, io: &mut Io) -> Outcome<Option<Application>
     if response.status == 404 {
         return Ok(None);
     }
-    Ok(Some(api::read(&api::accept(response)?)?))
+    Ok(Some(api::accept(response)?.read_json()?))
 }
 
 /// An application of our own, under a name that nobody else has. Where the set-up may be repeated, the name is the same each
@@ -114,13 +114,13 @@ fn make(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<Application> {
     let name = format!("{OURS}{provisioned}");
     let listed = api::send(config, Request::get(api::domain_url(config, &["applications"])?), io)?;
     if listed.status != 404 {
-        let (Page::List(applications) | Page::Wrapped { applications }) = api::read(&api::accept(listed)?)?;
+        let (Page::List(applications) | Page::Wrapped { applications }) = api::accept(listed)?.read_json()?;
         let same_name = applications
             .into_iter()
             .find(|application| application["name"] == *name);
         if let Some(application) = same_name {
             let application: Application = serde_json::from_value(application)
-                .map_err(|_| Failure::unexpected_answer("an application without a number").retryable())?;
+                .map_err(|_| Failure::unexpected_answer("an application without a number"))?;
             make_default(config, &application, io)?;
             return Ok(application);
         }
@@ -133,7 +133,7 @@ fn create(config: &Config, name: &str, saving: &Saving, io: &mut Io) -> Outcome<
     let application = json!({ "name": name, "type": "cxml", "url": saving.urls.dispatcher, "method": "POST" });
     let request = Request::post(api::domain_url(config, &["applications"])?).json(&application);
     let response = api::accept(api::send(config, request, io)?)?;
-    let created = match api::read::<Application>(&response) {
+    let created = match response.read_json::<Application>() {
         Ok(created) => Ok(Application {
             name: created.name.or_else(|| Some(name.to_owned())),
             ..created
@@ -165,7 +165,7 @@ fn default_application(config: &Config, application: &Application, io: &mut Io) 
         .json(&json!({ "defaultApplication": application.id }))
         .bearer(&config.bearer_token);
     Ok(match io.try_http(request)? {
-        Ok(response) => api::accept(response).err(),
+        Ok(response) => api::accept(response).and_then(Response::confirmed).err(),
         Err(Unreachable(_)) => Some(Failure::carrier(
             "unreachable",
             "The carrier could not be reached; try again later.",
@@ -174,104 +174,76 @@ fn default_application(config: &Config, application: &Application, io: &mut Io) 
 }
 
 pub(crate) fn checklist(config: &Config, facts: &Facts) -> Vec<Step> {
-    let step = |key: &str, title: &str, description: &str, complete: bool, blocks_outbound: bool| Step {
-        key: key.to_owned(),
-        title: title.to_owned(),
-        description: description.to_owned(),
-        complete,
-        blocks_outbound,
-    };
     let mut steps = vec![
-        step(
+        Step::new(
             "sip_domain",
             "Connect the SIP domain",
             "Enter the bearer token and the name of the Cloudonix domain.",
             !config.bearer_token.as_str().is_empty() && !config.domain.is_empty(),
-            true,
-        ),
-        step(
+        )
+        .blocks_outbound(),
+        Step::new(
             "outbound_trunk",
             "Add an outbound trunk",
             "Add a trunk, and switch it on, so that calls leave the domain towards your carrier.",
             facts.enabled_trunks > 0,
-            // Whoever set the domain up otherwise may have trunks there that the gateway does not know.
-            config.managed_by.is_some(),
-        ),
-        step(
+        )
+        // Whoever set the domain up otherwise may have trunks there that the gateway does not know.
+        .blocks_outbound_if(config.managed_by.is_some()),
+        Step::new(
             "caller_id",
             "Add a phone number",
             "Add a number that the people you call will see.",
             facts.active_numbers > 0,
-            true,
-        ),
+        )
+        .blocks_outbound(),
     ];
     if facts.enabled_trunks > 1 {
-        steps.push(step(
+        steps.push(Step::new(
             "trunk_assignment",
             "Assign numbers to trunks",
             "Choose a trunk for each number: with several trunks, a number without one has no way out.",
             facts.numbers_without_trunk == 0,
-            false,
         ));
     }
-    steps.push(step(
+    steps.push(Step::new(
         "inbound_routing",
         "Answer inbound calls",
         "Give a number an agent for the calls that come in.",
         facts.inbound_numbers > 0,
-        false,
     ));
-    steps.push(step(
+    steps.push(Step::new(
         "webhook_key",
         "Enter the webhook key",
         "Set a Request Authorization Key for the domain in the Cloudonix Cockpit and enter the same key here; without it \
          webhooks must present the bearer token.",
         config.api_key.is_some(),
-        false,
-    ));
+));
     steps
 }
 
 /// What a telephone system needs to reach the domain, and what Cloudonix needs to tell how calls ended.
 pub(crate) fn connectivity_details(config: &Config, urls: &PublicUrls) -> Vec<DetailGroup> {
-    let mut groups = vec![DetailGroup {
-        title: "Domain settings in the Cloudonix Cockpit".to_owned(),
-        description: Some("Where Cloudonix asks what to do with a call, and tells how it ended.".to_owned()),
-        details: vec![
-            detail("Voice application URL (POST)", urls.dispatcher.clone()),
-            detail("CDR endpoint", format!("{}/{CDR}", urls.routes)),
-        ],
-    }];
+    let domain = DetailGroup::new("Domain settings in the Cloudonix Cockpit")
+        .describe("Where Cloudonix asks what to do with a call, and tells how it ended.")
+        .detail("Voice application URL (POST)", &urls.dispatcher)
+        .detail("CDR endpoint", format!("{}/{CDR}", urls.routes));
+    let mut groups = vec![domain];
     let Some(uuid) = &config.domain_uuid else {
         return groups;
     };
     groups.extend(REGIONS.iter().enumerate().map(|(index, region)| {
         let host = format!("{uuid}.{}", region.suffix);
-        DetailGroup {
-            title: format!("SIP, {}", region.name),
-            description: (index == 0).then(|| "The usual one, unless another region is nearer.".to_owned()),
-            details: vec![
-                detail("Host", host.clone()),
-                detail("UDP", format!("{host}:{}", region.sip_port)),
-                detail("TCP", format!("{host}:{};transport=tcp;", region.sip_port)),
-                detail("TLS", format!("{host}:{};transport=tls;", region.tls_port)),
-                detail("Address of the edge", region.edge_ip.to_owned()),
-            ],
+        let group = DetailGroup::new(format!("SIP, {}", region.name))
+            .detail("Host", &host)
+            .detail("UDP", format!("{host}:{}", region.sip_port))
+            .detail("TCP", format!("{host}:{};transport=tcp;", region.sip_port))
+            .detail("TLS", format!("{host}:{};transport=tls;", region.tls_port))
+            .detail("Address of the edge", region.edge_ip);
+        match index {
+            0 => group.describe("The usual one, unless another region is nearer."),
+            _ => group,
         }
     }));
     groups
-}
-
-fn detail(label: &str, value: String) -> Detail {
-    Detail {
-        label: label.to_owned(),
-        value,
-    }
-}
-
-fn value(name: &str, value: &Value) -> FieldValue {
-    FieldValue {
-        name: name.to_owned(),
-        value: value.to_string(),
-    }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed};
+use strowger_sdk::{
+    Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed, filled, read_credentials,
+};
 
 use crate::api::HOST;
 
@@ -119,12 +121,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "domain_id",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "domain_id")?;
     let mut problems = Vec::new();
     if credentials.bearer_token.is_empty() {
         problems.push(FieldProblem::new(
@@ -172,10 +169,6 @@ pub(crate) fn is_domain(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= 253 && text.contains('.') && text.split('.').all(is_label)
-}
-
-fn filled(text: Option<String>) -> Option<String> {
-    text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

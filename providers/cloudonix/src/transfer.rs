@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use strowger_sdk::{
-    Call, CallEvent, CallStatus, CallbackOutcome, Direction, Failure, HangUpOutcome, Io, Outcome, Placed, Request,
-    Response, StatusEvent, TransferLeg, TransferState, Webhook,
+    Call, CallEvent, CallStatus, CallbackOutcome, Failure, HangUpOutcome, Io, Outcome, Placed, Request, Response,
+    StatusEvent, TransferLeg, TransferState, Webhook,
 };
 
 use crate::api;
@@ -15,20 +15,11 @@ use crate::markup;
 use crate::spec::{Config, TRANSFER_RESULT};
 
 pub(crate) fn dial(config: &Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<Placed> {
-    let result_url = leg
-        .routes
-        .iter()
-        .find(|route| route.name == TRANSFER_RESULT)
-        .map(|route| route.url.as_str())
-        .ok_or_else(|| Failure::internal("route-missing", "No address takes the result of the transfer."))?;
-    // Somebody has to be seen calling: without another wish, the number of ours that the call is on.
-    let ours = match call.direction {
-        Direction::Inbound => &call.callee,
-        Direction::Outbound => &call.caller,
-    };
+    let result_url = leg.route(TRANSFER_RESULT)?;
     NewCall {
         destination: &leg.destination,
-        caller_id: leg.caller_id.as_deref().unwrap_or(ours),
+        // Somebody has to be seen calling: without another wish, the number of ours that the call is on.
+        caller_id: leg.caller_id.as_deref().unwrap_or_else(|| call.our_address()),
         cxml: markup::wait_in_conference(&conference(leg), leg.announcement.as_deref(), result_url),
         callback: result_url,
         timeout: leg.ring_timeout_s,
@@ -45,16 +36,12 @@ pub(crate) fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut 
     if response.status == 404 {
         return Err(Failure::request("call-not-found", "The caller's session has ended.").into());
     }
-    api::accept(response)?;
+    api::accept(response)?.confirmed()?;
     Ok(())
 }
 
 pub(crate) fn cancel(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<HangUpOutcome> {
-    let token = leg
-        .provider_call_id
-        .as_deref()
-        .ok_or_else(|| Failure::internal("call-id-missing", "The carrier's identifier of the leg is not known."))?;
-    end_session(config, token, io)
+    end_session(config, leg.carrier_id()?, io)
 }
 
 /// Both the leg's session updates and its arrival in the conference come here. Only the arrival is an answer: before it,
@@ -104,11 +91,7 @@ pub(crate) fn outcome(
 fn event(fields: &Fields) -> Option<StatusEvent> {
     if let Some(happened) = fields.text("StatusCallbackEvent") {
         let arrived = matches!(happened.to_ascii_lowercase().as_str(), "participant-join" | "join");
-        return arrived.then_some(StatusEvent {
-            status: CallStatus::InProgress,
-            duration_ms: None,
-            cause: None,
-        });
+        return arrived.then(|| StatusEvent::new(CallStatus::InProgress));
     }
     let Report {
         status,
@@ -116,11 +99,7 @@ fn event(fields: &Fields) -> Option<StatusEvent> {
         cause,
     } = Report::of(fields);
     let status = status.filter(|status| !matches!(status, CallStatus::InProgress | CallStatus::Initiated))?;
-    Some(StatusEvent {
-        status,
-        duration_ms,
-        cause,
-    })
+    Some(StatusEvent::new(status).lasted_ms(duration_ms).because(cause))
 }
 
 /// A conference belongs to the domain, so anybody who can dial there and knows its name could come in.

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use strowger_sdk::{AppliedTrunk, Failure, Field, Io, Outcome, Request, Trunk};
+use strowger_sdk::{AppliedTrunk, Failure, Field, Io, Outcome, Request, Response, Trunk};
 
 use crate::api;
 use crate::regions::{REGIONS, Region, region};
@@ -172,12 +172,12 @@ fn update(config: &Config, trunk: &Trunk, settings: &Settings, remote: &Remote, 
     let uuid = remote
         .uuid
         .clone()
-        .ok_or_else(|| Failure::unexpected_answer("a trunk without a UUID").retryable())?;
+        .ok_or_else(|| Failure::unexpected_answer("a trunk without a UUID"))?;
     let nothing = Map::new();
     let mut payload = settings.payload(&trunk.name, remote.profile.as_ref().unwrap_or(&nothing));
     if !remote.is_as(&payload) {
         payload.insert("active".to_owned(), json!(true));
-        put(config, &uuid, &payload.into(), io)?;
+        api::accept(put(config, &uuid, &payload.into(), io)?)?.confirmed()?;
     }
     Ok(uuid)
 }
@@ -191,9 +191,9 @@ fn create(config: &Config, trunk: &Trunk, settings: &Settings, io: &mut Io) -> O
         let remotes = list(config, io)?;
         named(&remotes, &trunk.name)?.and_then(|remote| remote.uuid.clone())
     } else {
-        api::read::<Remote>(&response)?.uuid
+        response.read_json::<Remote>()?.uuid
     };
-    Ok(uuid.ok_or_else(|| Failure::unexpected_answer("a new trunk without a UUID").retryable())?)
+    Ok(uuid.ok_or_else(|| Failure::unexpected_answer("a new trunk without a UUID"))?)
 }
 
 /// Only the trunk of this UUID: one of the same name may be somebody else's.
@@ -201,16 +201,20 @@ fn deactivate(config: &Config, uuid: &str, io: &mut Io) -> Outcome<()> {
     let active = list(config, io)?
         .iter()
         .any(|remote| remote.is(uuid) && remote.active != Some(false));
-    if active {
-        put(config, uuid, &json!({ "active": false }), io)?;
+    if !active {
+        return Ok(());
+    }
+    let response = put(config, uuid, &json!({ "active": false }), io)?;
+    // Somebody removed it in the meantime.
+    if response.status != 404 {
+        api::accept(response)?.confirmed()?;
     }
     Ok(())
 }
 
-fn put(config: &Config, uuid: &str, change: &Value, io: &mut Io) -> Outcome<()> {
+fn put(config: &Config, uuid: &str, change: &Value, io: &mut Io) -> Outcome<Response> {
     let request = Request::put(api::domain_url(config, &["trunks", uuid])?).json(change);
-    api::accept(api::send(config, request, io)?)?;
-    Ok(())
+    api::send(config, request, io)
 }
 
 fn list(config: &Config, io: &mut Io) -> Outcome<Vec<Remote>> {
@@ -218,7 +222,7 @@ fn list(config: &Config, io: &mut Io) -> Outcome<Vec<Remote>> {
     if response.status == 404 {
         return Ok(Vec::new());
     }
-    Ok(api::read(&api::accept(response)?)?)
+    Ok(api::accept(response)?.read_json()?)
 }
 
 /// The trunk of this name that could be ours.

@@ -3,17 +3,15 @@
 //! <https://docs.plivo.com/docs/voice/xml/request/call-status> and
 //! <https://docs.plivo.com/docs/voice/troubleshooting/hangup-causes>.
 
-use strowger_sdk::{Call, CallEvent, CallStatus, CallbackOutcome, Direction, Form, Response, StatusEvent, Webhook};
+use strowger_sdk::{
+    Call, CallEvent, CallStatus, CallbackOutcome, Direction, Form, Response, StatusEvent, Webhook, seconds_to_ms,
+};
 
-use crate::inbound::parameters;
 use crate::markup;
 use crate::spec::{HANGUP_CALLBACK, RING_CALLBACK, STREAM_CALLBACK};
 
-/// The contract's bound on `status-event.cause`, in characters.
-const CAUSE_MAX_CHARS: usize = 100;
-
 pub(crate) fn outcome(route: &str, call: &Call, webhook: &Webhook) -> CallbackOutcome {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let response = match route {
         // That a stream started or stopped is known from the stream itself, and says nothing of the call.
         STREAM_CALLBACK => {
@@ -34,7 +32,7 @@ pub(crate) fn outcome(route: &str, call: &Call, webhook: &Webhook) -> CallbackOu
 /// The webhook that asks for the markup of an answered call also tells its final identifier: placing it returned that of
 /// the request only.
 pub(crate) fn answer_events(call: &Call, webhook: &Webhook) -> Vec<CallEvent> {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let mut events = identified(call.provider_call_id.as_deref(), &parameters);
     if call.direction == Direction::Outbound {
         events.extend(status_event(&parameters).map(CallEvent::Status));
@@ -85,11 +83,6 @@ pub(crate) fn status_of_cause(code: u32) -> Option<CallStatus> {
     }
 }
 
-/// Plivo counts whole seconds.
-pub(crate) fn seconds_to_ms(seconds: &str) -> Option<u64> {
-    seconds.trim().parse::<u64>().ok()?.checked_mul(1000)
-}
-
 /// None for a status that is not known, so that a new one does not disturb a call, and for what concerns the stream.
 pub(crate) fn status_event(parameters: &Form) -> Option<StatusEvent> {
     let event = parameters.get("Event").unwrap_or_default();
@@ -105,11 +98,8 @@ pub(crate) fn status_event(parameters: &Form) -> Option<StatusEvent> {
         status = cause;
     }
     let duration_ms = parameters.get("Duration").and_then(seconds_to_ms);
-    Some(StatusEvent {
-        status,
-        duration_ms,
-        cause: cause(parameters),
-    })
+    let event = StatusEvent::new(status).lasted_ms(duration_ms);
+    Some(event.because(cause(parameters)))
 }
 
 /// The telephony causes that a call which was answered never has.
@@ -132,24 +122,17 @@ fn cause(parameters: &Form) -> Option<String> {
         .into_iter()
         .filter_map(|name| parameters.get_filled(name))
         .collect();
-    (!parts.is_empty()).then(|| parts.join(" ").chars().take(CAUSE_MAX_CHARS).collect())
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::post_form;
 
     use super::*;
 
     fn form(body: &str) -> Form {
-        let webhook = Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/".to_owned(),
-            headers: vec![Header::new("content-type", "application/x-www-form-urlencoded")],
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        };
-        webhook.form()
+        post_form(&[], body).form()
     }
 
     fn status(body: &str) -> Option<CallStatus> {
@@ -222,7 +205,7 @@ mod tests {
         let event = status_event(&long).unwrap();
         assert_eq!(
             (event.duration_ms, event.cause.map(|cause| cause.len())),
-            (None, Some(CAUSE_MAX_CHARS))
+            (None, Some(100))
         );
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strowger_sdk::{
     Call, CallStatus, Cost, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, Response, StatusReport,
-    is_e164,
+    is_e164, is_sip_uri,
 };
 
 use crate::api::{self, dialled};
@@ -55,8 +55,7 @@ impl Dial<'_> {
             return Err(Failure::request("callee-invalid", message).into());
         }
         if self.caller.is_empty() {
-            let message = "A call over Plivo needs a number to call from.";
-            return Err(Failure::request("caller-id-missing", message).into());
+            return Err(Failure::caller_id_missing("Plivo").into());
         }
         let request = Request::post(api::url(config, &["Call"])?).json(&json!({
             "from": dialled(self.caller),
@@ -77,10 +76,7 @@ impl Dial<'_> {
             .into_iter()
             .find_map(api::identifier)
             .ok_or_else(|| Failure::unexpected_answer("a call without an identifier"))?;
-        Ok(Placed {
-            provider_call_id: id,
-            attachment: None,
-        })
+        Ok(Placed::new(id))
     }
 }
 
@@ -133,15 +129,8 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
     if record.end_time.is_none() {
         return Ok(None);
     }
-    if !is_decimal(&amount) {
-        return Err(Failure::unexpected_answer("a price that is no number").into());
-    }
-    Ok(Some(Cost {
-        amount,
-        // Plivo bills in US dollars.
-        currency: "USD".to_owned(),
-        duration_s: record.billed_duration.unwrap_or(0),
-    }))
+    // Plivo bills in US dollars.
+    Ok(Some(Cost::new(&amount, "USD", record.billed_duration.unwrap_or(0))?))
 }
 
 /// The record of a call that has ended.
@@ -187,10 +176,8 @@ fn fetch(config: &Config, call: &Call, place: Option<&str>, io: &mut Io) -> Outc
 
 /// `<` separates several destinations in one request, each of which would be called.
 fn is_dialable(address: &str) -> bool {
-    let lower = address.to_ascii_lowercase();
-    let sip = lower.starts_with("sip:") || lower.starts_with("sips:");
     is_e164(address)
-        || sip
+        || is_sip_uri(address)
             && address
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'))
@@ -202,12 +189,6 @@ fn amount(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    digits(whole) && digits(fraction)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.plivo.com/docs/voice/xml/request>
 
-use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook, is_withheld};
 
 use crate::signature::{MAIN_SIGNATURE, SIGNATURE};
 
@@ -10,7 +10,7 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     if !bears_marks(webhook) {
         return None;
     }
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let call_uuid = parameters.get_filled("CallUUID")?;
     let account_id = ["AuthID", "ParentAuthID"]
         .into_iter()
@@ -24,22 +24,17 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     }
     Some(Recognition::InboundCall(InboundCall {
         provider_call_id: call_uuid.to_owned(),
-        caller: caller(parameters.get("From").unwrap_or_default()).to_owned(),
+        caller: parameters
+            .get("From")
+            .filter(|from| !is_withheld(from))
+            .unwrap_or_default()
+            .to_owned(),
         callee: parameters.get("To").unwrap_or_default().to_owned(),
         // Plivo writes numbers with their country code.
         caller_country: None,
         callee_country: None,
         account_id,
     }))
-}
-
-/// The parameters of a webhook: where the signature covers them, and nowhere else.
-pub(crate) fn parameters(webhook: &Webhook) -> Form {
-    match webhook.method.as_str() {
-        "POST" if webhook.has_form() => webhook.form(),
-        "POST" => Form::default(),
-        _ => webhook.query(),
-    }
 }
 
 /// Plivo signs every webhook. Carriers that imitate it sign under headers of their own names.
@@ -56,32 +51,14 @@ fn announces_call(parameters: &Form) -> bool {
     parameters.get("Direction") == Some("inbound") && starts && alive
 }
 
-/// Words that stand in place of a number that is withheld.
-fn caller(from: &str) -> &str {
-    let withheld = matches!(
-        from.to_ascii_lowercase().as_str(),
-        "anonymous" | "restricted" | "unavailable" | "unknown" | "private" | "blocked"
-    );
-    if withheld { "" } else { from }
-}
-
 #[cfg(test)]
 mod tests {
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::post_form;
 
     use super::*;
 
     fn post(header: &str, body: &str) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/api/v1/telephony/inbound/run".to_owned(),
-            headers: vec![
-                Header::new(header, "AAAA"),
-                Header::new("content-type", "application/x-www-form-urlencoded"),
-            ],
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        }
+        post_form(&[(header, "AAAA")], body)
     }
 
     const CALL: &str =
@@ -163,9 +140,13 @@ mod tests {
             ("Anonymous", ""),
             ("", ""),
             ("14155550100", "14155550100"),
-            ("sip:a@b", "sip:a@b"),
+            ("sip%3Aa@b", "sip:a@b"),
         ] {
-            assert_eq!(caller(from), expected);
+            let body = format!("CallUUID=u1&From={from}&To=1&Direction=inbound&CallStatus=ringing");
+            let Some(Recognition::InboundCall(call)) = recognise(&post("x-plivo-signature-v3", &body)) else {
+                panic!("not recognised")
+            };
+            assert_eq!(call.caller, expected);
         }
     }
 }

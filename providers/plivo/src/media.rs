@@ -5,13 +5,10 @@
 
 use std::borrow::Cow;
 
-use strowger_sdk::envelope::{self, AudioEnvelope, Count, Text, quoted};
+use strowger_sdk::envelope::{self, AudioEnvelope, Dtmf, Media, MediaFormat, PARAMETERS_MAX, Text, quoted};
 use strowger_sdk::{AudioFrame, Call, FrameProblem, Leg, MediaEvent, MediaFrame, Message, Started};
 
 use crate::spec::{AudioFormat, Config};
-
-/// The contract's bound on `started.parameters`.
-const PARAMETERS_MAX: usize = 64;
 
 /// One bidirectional stream.
 #[derive(Debug)]
@@ -80,17 +77,13 @@ impl AudioStream {
                 if self.envelopes.is_none() {
                     return Err("media before start");
                 }
-                let media = message.media.ok_or("media without its object")?;
-                // The other direction is what we sent ourselves.
-                if media.track.is_some_and(|Text(track)| track != "inbound") {
-                    return Ok(None);
-                }
-                Ok(Some(MediaEvent::Audio(AudioFrame {
-                    payload: envelope::payload(&media.payload)?,
-                    sequence: media.chunk.0,
-                    // Plivo tells the time of day, not the position in the stream.
+                let frame = message.media.ok_or("media without its object")?.frame()?;
+                // Plivo tells the time of day, not the position in the stream.
+                let timeless = |frame| AudioFrame {
                     timestamp_ms: None,
-                })))
+                    ..frame
+                };
+                Ok(frame.map(timeless).map(MediaEvent::Audio))
             }
             "start" => self.start(message).map(Some),
             "dtmf" => {
@@ -117,12 +110,10 @@ impl AudioStream {
             .ok_or("start without a stream id")?;
         let format = match start.media_format {
             None => self.asked,
-            Some(told) => AudioFormat::ALL
+            Some(told) => [self.asked]
                 .into_iter()
-                .find(|format| {
-                    let rate = u64::from(format.sample_rate_hz());
-                    format.encoding() == told.encoding && told.sample_rate == Count(Some(rate))
-                })
+                .chain(AudioFormat::ALL)
+                .find(|format| told.is(format.encoding(), format.sample_rate_hz().into()))
                 .ok_or("an audio format that was not asked for")?,
         };
         self.envelopes = Some(Envelopes::new(&stream_id, format));
@@ -169,16 +160,6 @@ struct Incoming<'a> {
 }
 
 #[derive(serde::Deserialize)]
-struct Media<'a> {
-    #[serde(borrow)]
-    track: Option<Text<'a>>,
-    #[serde(default)]
-    chunk: Count,
-    #[serde(borrow)]
-    payload: Cow<'a, str>,
-}
-
-#[derive(serde::Deserialize)]
 struct Start<'a> {
     #[serde(borrow, rename = "streamId")]
     stream_id: Option<Text<'a>>,
@@ -188,25 +169,10 @@ struct Start<'a> {
     media_format: Option<MediaFormat<'a>>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MediaFormat<'a> {
-    #[serde(borrow)]
-    encoding: Cow<'a, str>,
-    sample_rate: Count,
-}
-
-#[derive(serde::Deserialize)]
-struct Dtmf<'a> {
-    #[serde(borrow)]
-    digit: Cow<'a, str>,
-}
-
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use strowger_sdk::testing::{hear, say};
 
     use super::*;
 
@@ -222,19 +188,8 @@ mod tests {
 
     fn started() -> AudioStream {
         let mut stream = stream();
-        assert!(matches!(read(&mut stream, START)[..], [MediaEvent::Started(_)]));
+        assert!(matches!(hear(&mut stream, START)[..], [MediaEvent::Started(_)]));
         stream
-    }
-
-    fn read(stream: &mut AudioStream, text: &str) -> Vec<MediaEvent> {
-        stream.deserialize_frame(Message::Text(text.to_owned()))
-    }
-
-    fn written(stream: &mut AudioStream, frame: MediaFrame) -> Value {
-        match &stream.serialize_frame(frame).unwrap()[..] {
-            [Message::Text(text)] => serde_json::from_str(text).unwrap(),
-            other => panic!("{other:?}"),
-        }
     }
 
     #[test]
@@ -250,7 +205,7 @@ mod tests {
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .into(),
         };
-        assert_eq!(read(&mut stream, START), [MediaEvent::Started(event)]);
+        assert_eq!(hear(&mut stream, START), [MediaEvent::Started(event)]);
     }
 
     #[test]
@@ -263,12 +218,12 @@ mod tests {
             let mut stream = stream();
             let start = json!({ "event": "start", "streamId": "s", "start": {
                 "callUUID": "u1", "mediaFormat": { "encoding": encoding, "sampleRate": told } } });
-            let events = read(&mut stream, &start.to_string());
+            let events = hear(&mut stream, &start.to_string());
             let [MediaEvent::Started(event)] = &events[..] else {
                 panic!("{events:?}")
             };
             assert_eq!((event.receive_format, event.send_format), (Some(place), Some(place)));
-            let audio = written(&mut stream, MediaFrame::Audio(vec![0; 4]));
+            let audio = say(&mut stream, MediaFrame::Audio(vec![0; 4]));
             assert_eq!(
                 audio["media"],
                 json!({ "contentType": encoding, "sampleRate": rate, "payload": "AAAAAA==" })
@@ -287,24 +242,24 @@ mod tests {
                 timestamp_ms: None,
             })]
         };
-        assert_eq!(read(&mut stream, message), frame(Some(41)));
-        assert_eq!(read(&mut stream, &message.replace("41,", "\"41\",")), frame(Some(41)));
-        assert_eq!(read(&mut stream, &message.replace("41,", "-1,")), frame(None));
-        assert_eq!(read(&mut stream, &message.replace("\"inbound\"", "\"outbound\"")), []);
+        assert_eq!(hear(&mut stream, message), frame(Some(41)));
+        assert_eq!(hear(&mut stream, &message.replace("41,", "\"41\",")), frame(Some(41)));
+        assert_eq!(hear(&mut stream, &message.replace("41,", "-1,")), frame(None));
+        assert_eq!(hear(&mut stream, &message.replace("\"inbound\"", "\"outbound\"")), []);
     }
 
     #[test]
     fn the_other_events_are_read() {
         let mut stream = started();
         let dtmf = r##"{"event":"dtmf","streamId":"s","dtmf":{"track":"inbound","digit":"#","timestamp":"1"}}"##;
-        assert_eq!(read(&mut stream, dtmf), [MediaEvent::Dtmf("#".to_owned())]);
+        assert_eq!(hear(&mut stream, dtmf), [MediaEvent::Dtmf("#".to_owned())]);
         for event in ["playedStream", "played"] {
             let played = format!(r#"{{"event":"{event}","streamId":"s","name":"turn 1"}}"#);
-            assert_eq!(read(&mut stream, &played), [MediaEvent::Mark("turn 1".to_owned())]);
+            assert_eq!(hear(&mut stream, &played), [MediaEvent::Mark("turn 1".to_owned())]);
         }
-        assert_eq!(read(&mut stream, r#"{"event":"stop"}"#), [MediaEvent::Stopped(None)]);
-        assert_eq!(read(&mut stream, r#"{"event":"clearedAudio","streamId":"s"}"#), []);
-        assert_eq!(read(&mut stream, r#"{"event":"whisper"}"#), []);
+        assert_eq!(hear(&mut stream, r#"{"event":"stop"}"#), [MediaEvent::Stopped(None)]);
+        assert_eq!(hear(&mut stream, r#"{"event":"clearedAudio","streamId":"s"}"#), []);
+        assert_eq!(hear(&mut stream, r#"{"event":"whisper"}"#), []);
     }
 
     #[test]
@@ -327,7 +282,7 @@ mod tests {
             r#"{"event":"playedStream"}"#,
         ] {
             assert!(
-                matches!(read(&mut stream, text)[..], [MediaEvent::Malformed(_)]),
+                matches!(hear(&mut stream, text)[..], [MediaEvent::Malformed(_)]),
                 "{text}"
             );
         }
@@ -337,29 +292,28 @@ mod tests {
         ));
         let mut early = self::stream();
         let media = r#"{"event":"media","media":{"payload":"AA=="}}"#;
-        assert!(matches!(read(&mut early, media)[..], [MediaEvent::Malformed(_)]));
+        assert!(matches!(hear(&mut early, media)[..], [MediaEvent::Malformed(_)]));
     }
 
     #[test]
     fn what_is_written_names_the_stream() {
         let mut stream = started();
         let id = "s\"/<>&";
-        for length in [0, 1, 2, 3, 160] {
-            let payload = vec![0xa5; length];
-            let audio = written(&mut stream, MediaFrame::Audio(payload.clone()));
+        for (payload, encoded) in [(vec![], ""), (vec![0xa5; 2], "paU="), (vec![0xa5; 3], "paWl")] {
+            let audio = say(&mut stream, MediaFrame::Audio(payload));
             let media = json!({
-                "contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": STANDARD.encode(payload),
+                "contentType": "audio/x-mulaw", "sampleRate": 8000, "payload": encoded,
             });
             assert_eq!(audio, json!({ "event": "playAudio", "media": media, "streamId": id }));
         }
-        let clear = written(&mut stream, MediaFrame::Clear);
+        let clear = say(&mut stream, MediaFrame::Clear);
         assert_eq!(clear, json!({ "event": "clearAudio", "streamId": id }));
-        let mark = written(&mut stream, MediaFrame::Mark("turn \"2\"".to_owned()));
+        let mark = say(&mut stream, MediaFrame::Mark("turn \"2\"".to_owned()));
         assert_eq!(
             mark,
             json!({ "event": "checkpoint", "streamId": id, "name": "turn \"2\"" })
         );
-        let digit = written(&mut stream, MediaFrame::Dtmf("5".to_owned()));
+        let digit = say(&mut stream, MediaFrame::Dtmf("5".to_owned()));
         assert_eq!(digit, json!({ "event": "sendDTMF", "dtmf": "5" }));
         assert_eq!(stream.serialize_frame(MediaFrame::Stop), Err(FrameProblem::Unsupported));
     }

@@ -26,10 +26,7 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
     if !is_e164(address) {
         return Ok(Ownership::NotApplicable);
     }
-    Ok(match find(config, address, io)? {
-        Some(_) => Ownership::Owned,
-        None => Ownership::NotOwned,
-    })
+    Ok(Ownership::of(find(config, address, io)?.is_some()))
 }
 
 pub(crate) fn configure_inbound(
@@ -57,11 +54,7 @@ pub(crate) fn configure_inbound(
         .into());
     };
     let Some(number) = find(config, address, io)? else {
-        return Err(Failure::request(
-            "number-not-owned",
-            "The Plivo account does not have this number, so its calls cannot be directed here; check the number, or get it in the Plivo console.",
-        )
-        .into());
+        return Err(Failure::number_not_owned("Plivo").into());
     };
     let assigned = number
         .application
@@ -84,11 +77,7 @@ pub(crate) fn configure_inbound(
         api::confirm(response, "assign the number to the application in the Plivo console.")?;
         return Ok(Synchronisation::Done);
     }
-    Ok(if changed {
-        Synchronisation::Done
-    } else {
-        Synchronisation::Unchanged
-    })
+    Ok(Synchronisation::of(changed))
 }
 
 /// Whether anything had to be changed.

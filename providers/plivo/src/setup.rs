@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strowger_sdk::{Detail, DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
+use strowger_sdk::{DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
 
 use crate::api;
 use crate::spec::Config;
@@ -31,64 +31,43 @@ pub(crate) fn prepare(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<
     let created: Created = api::accept(response, refused)?.read_json()?;
     let id = api::identifier(&created.app_id)
         .ok_or_else(|| Failure::unexpected_answer("an application without an identifier"))?;
-    Ok(vec![FieldValue {
-        name: "application_id".to_owned(),
-        value: Value::from(id).to_string(),
-    }])
+    Ok(vec![FieldValue::new("application_id", &id)])
 }
 
 pub(crate) fn checklist(config: &Config, facts: &Facts) -> Vec<Step> {
-    let step = |key: &str, title: &str, description: &str, complete: bool, blocks_outbound: bool| Step {
-        key: key.to_owned(),
-        title: title.to_owned(),
-        description: description.to_owned(),
-        complete,
-        blocks_outbound,
-    };
     vec![
-        step(
+        Step::new(
             "application",
             "Plivo application",
             "Save the configuration to have an application made at Plivo, or enter the ID of one of yours.",
             config.application_id.is_some(),
-            false,
         ),
-        step(
+        Step::new(
             "caller_id",
             "Phone number",
             "Add a number of your Plivo account to call from.",
             facts.active_numbers > 0,
-            true,
-        ),
-        step(
+        )
+        .blocks_outbound(),
+        Step::new(
             "inbound_routing",
             "Inbound calls",
             "Choose an agent for one of the numbers, and assign the number to the application at Plivo.",
             facts.inbound_numbers > 0,
-            false,
         ),
     ]
 }
 
 pub(crate) fn details(config: &Config, urls: &PublicUrls) -> Vec<DetailGroup> {
-    let detail = |label: &str, value: &str| Detail {
-        label: label.to_owned(),
-        value: value.to_owned(),
-    };
     let Some(application_id) = config.application_id.as_deref() else {
         return Vec::new();
     };
-    vec![DetailGroup {
-        title: "Plivo application".to_owned(),
-        description: Some(
-            "Assign your numbers to this application under Phone Numbers in the Plivo console. Its addresses are set from \
-             here when a number gets an agent."
-                .to_owned(),
-        ),
-        details: vec![
-            detail("Application ID", application_id),
-            detail("Answer URL (POST)", &urls.dispatcher),
-            detail("Hangup URL (POST)", &urls.dispatcher),
-        ],
-    }]
+    vec![
+        DetailGroup::new("Plivo application")
+            .describe("Assign your numbers to this application under Phone Numbers in the Plivo console. Its addresses are set from \
+             here when a number gets an agent.")
+            .detail("Application ID", application_id)
+            .detail("Answer URL (POST)", &urls.dispatcher)
+            .detail("Hangup URL (POST)", &urls.dispatcher),
+    ]
 }

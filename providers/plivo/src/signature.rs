@@ -118,7 +118,7 @@ fn body_not_signed() -> Rejection {
 mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::Sha256;
-    use strowger_sdk::{Check, Header, Sealed, Segment};
+    use strowger_sdk::{Check, Sealed, Segment, testing};
 
     use super::*;
     use crate::spec::AudioFormat;
@@ -139,15 +139,8 @@ mod tests {
     }
 
     fn webhook(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Webhook {
-        let mut headers: Vec<Header> = headers.iter().map(|(name, value)| Header::new(*name, *value)).collect();
-        headers.push(Header::new("content-type", "application/x-www-form-urlencoded"));
-        Webhook {
-            method: method.to_owned(),
-            url: url.to_owned(),
-            headers,
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        }
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        testing::webhook(method, url, &[headers, &[form]].concat(), body)
     }
 
     fn signed(method: &str, url: &str, body: &str, signature: &str) -> Webhook {

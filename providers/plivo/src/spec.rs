@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed};
+use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed, read_credentials};
 
 pub(crate) const ANSWER: &str = "answer";
 pub(crate) const RING_CALLBACK: &str = "ring-callback";
@@ -126,12 +126,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "auth_id",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "auth_id")?;
     let mut problems = Vec::new();
     if !is_auth_id(&credentials.auth_id) {
         problems.push(FieldProblem::new(

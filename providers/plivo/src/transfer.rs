@@ -6,13 +6,12 @@
 use serde_json::json;
 use strowger_sdk::{
     Call, CallEvent, CallStatus, CallbackOutcome, Failure, Form, HangUpOutcome, Io, Outcome, Placed, Request,
-    StatusEvent, TransferLeg, TransferState, Webhook,
+    TransferLeg, TransferState, Webhook,
 };
 
 use crate::api;
 use crate::callbacks::{acknowledged, identified, status_event};
 use crate::calls::{self, Dial};
-use crate::inbound::parameters;
 use crate::markup;
 use crate::spec::{Config, TRANSFER_ANSWER, TRANSFER_HANGUP, TRANSFER_RING};
 
@@ -20,9 +19,9 @@ pub(crate) fn dial(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<P
     let dial = Dial {
         caller: leg.caller_id.as_deref().unwrap_or_default(),
         callee: &leg.destination,
-        answer_url: route(leg, TRANSFER_ANSWER)?,
-        ring_url: route(leg, TRANSFER_RING)?,
-        hangup_url: route(leg, TRANSFER_HANGUP)?,
+        answer_url: leg.route(TRANSFER_ANSWER)?,
+        ring_url: leg.route(TRANSFER_RING)?,
+        hangup_url: leg.route(TRANSFER_HANGUP)?,
         ring_timeout_s: leg.ring_timeout_s,
     };
     dial.perform(config, io)
@@ -33,7 +32,7 @@ pub(crate) fn dial(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<P
 pub(crate) fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<()> {
     let request = Request::post(api::url(config, &["Call", call.carrier_id()?])?).json(&json!({
         "legs": "aleg",
-        "aleg_url": route(leg, TRANSFER_ANSWER)?,
+        "aleg_url": leg.route(TRANSFER_ANSWER)?,
         "aleg_method": "POST",
     }));
     let response = io.http(api::authorised(config, request))?;
@@ -53,13 +52,13 @@ pub(crate) fn cancel(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome
 }
 
 pub(crate) fn outcome(route: &str, call: &Call, leg: &TransferLeg, webhook: &Webhook) -> CallbackOutcome {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     if route == TRANSFER_ANSWER {
         return joining(call, leg, &parameters);
     }
     let mut events = identified(leg.provider_call_id.as_deref(), &parameters);
     match route {
-        TRANSFER_RING => events.push(ringing()),
+        TRANSFER_RING => events.push(CallEvent::status(CallStatus::Ringing)),
         TRANSFER_HANGUP => events.extend(status_event(&parameters).map(CallEvent::Status)),
         _ => {}
     }
@@ -93,29 +92,9 @@ fn joining(call: &Call, leg: &TransferLeg, parameters: &Form) -> CallbackOutcome
             response: markup::hang_up(),
         };
     }
-    events.push(CallEvent::Status(StatusEvent {
-        status: CallStatus::InProgress,
-        duration_ms: None,
-        cause: None,
-    }));
+    events.push(CallEvent::status(CallStatus::InProgress));
     CallbackOutcome {
         events,
         response: markup::conference(&conference, leg.announcement.as_deref()),
     }
-}
-
-fn ringing() -> CallEvent {
-    CallEvent::Status(StatusEvent {
-        status: CallStatus::Ringing,
-        duration_ms: None,
-        cause: None,
-    })
-}
-
-fn route<'a>(leg: &'a TransferLeg, name: &str) -> Result<&'a str, Failure> {
-    leg.routes
-        .iter()
-        .find(|route| route.name == name)
-        .map(|route| route.url.as_str())
-        .ok_or_else(|| Failure::internal("route-missing", format!("The route {name} does not name the transfer.")))
 }

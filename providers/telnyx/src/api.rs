@@ -125,7 +125,11 @@ fn failure(status: u16, code: Option<&str>) -> Failure {
             "Telnyx does not permit this (HTTP 403); check the API key's rights, the account's verification level, and \
              that the application has an outbound voice profile which allows the destination.",
         ),
-        (404, _) => Failure::request("not-found", "Telnyx does not know what was asked for (HTTP 404)."),
+        (404, _) => Failure::request(
+            "not-found",
+            "Telnyx does not know what was asked for (HTTP 404): the call has ended, or the application is gone; check the \
+             Call Control App ID in the configuration.",
+        ),
         (409, _) => Failure::request(
             "conflict",
             "Telnyx was changing the same thing at that moment (HTTP 409); try again.",
@@ -186,7 +190,10 @@ mod tests {
         assert_eq!(refusal(422, &json!(90018)).code, "call-ended");
         for strange in [json!("90018 +14155550100"), json!(""), json!([1]), json!("<script>")] {
             let failure = refusal(422, &strange);
-            assert_eq!(failure.message, "The carrier refused the request (HTTP 422); check the number and the settings that it is about.");
+            assert_eq!(
+                failure.message,
+                "The carrier refused the request (HTTP 422); check the number and the settings that it is about."
+            );
         }
     }
 

@@ -10,9 +10,6 @@ use crate::answer::acknowledged;
 use crate::event::{Event, Payload};
 use crate::{state, time};
 
-/// The contract's bound on `status-event.cause`, in characters.
-const CAUSE_MAX_CHARS: usize = 100;
-
 /// What is kept with the call, because Telnyx does not say how long one was: the time from its answer to its end.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Attachment {
@@ -37,7 +34,7 @@ fn events(call: &Call, event: &Event) -> Vec<CallEvent> {
         .into_iter()
         .collect();
     match event.kind().as_str() {
-        "call.initiated" => events.push(status(CallStatus::Initiated)),
+        "call.initiated" => events.push(CallEvent::status(CallStatus::Initiated)),
         "call.answered" => {
             let attachment = Attachment {
                 answered_at_ms: event.occurred_at.as_deref().and_then(time::unix_ms),
@@ -45,7 +42,7 @@ fn events(call: &Call, event: &Event) -> Vec<CallEvent> {
             if let Ok(attachment) = serde_json::to_string(&attachment) {
                 events.push(CallEvent::Attach(attachment));
             }
-            events.push(status(CallStatus::InProgress));
+            events.push(CallEvent::status(CallStatus::InProgress));
         }
         "call.hangup" => events.push(CallEvent::Status(hung_up(call, event))),
         // The stream's beginning and end are known from the stream itself; what else there is was not asked for.
@@ -60,33 +57,25 @@ pub(crate) fn identified(known: Option<&str>, event: &Event) -> Option<CallEvent
     (known != Some(call_control_id)).then(|| CallEvent::Identified(call_control_id.clone()))
 }
 
-pub(crate) fn status(status: CallStatus) -> CallEvent {
-    CallEvent::Status(StatusEvent {
-        status,
-        duration_ms: None,
-        cause: None,
-    })
-}
-
 fn hung_up(call: &Call, event: &Event) -> StatusEvent {
     let attachment: Option<Attachment> = call.attached();
     let ended_at = event.payload.end_time.as_deref().or(event.occurred_at.as_deref());
     let answered_at_ms = attachment.as_ref().and_then(|attachment| attachment.answered_at_ms);
-    StatusEvent {
-        status: match attachment {
-            // However an answered call ends, it has taken place.
-            Some(_) => CallStatus::Completed,
-            None => ending(&event.payload).unwrap_or(match call.direction {
-                // That it was answered may simply not have been told yet.
-                Direction::Inbound => CallStatus::Completed,
-                Direction::Outbound => CallStatus::Failed,
-            }),
-        },
-        duration_ms: answered_at_ms
-            .zip(ended_at.and_then(time::unix_ms))
-            .and_then(|(from, to)| to.checked_sub(from)),
-        cause: cause(&event.payload),
-    }
+    let status = match attachment {
+        // However an answered call ends, it has taken place.
+        Some(_) => CallStatus::Completed,
+        None => ending(&event.payload).unwrap_or(match call.direction {
+            // That it was answered may simply not have been told yet.
+            Direction::Inbound => CallStatus::Completed,
+            Direction::Outbound => CallStatus::Failed,
+        }),
+    };
+    let duration_ms = answered_at_ms
+        .zip(ended_at.and_then(time::unix_ms))
+        .and_then(|(from, to)| to.checked_sub(from));
+    StatusEvent::new(status)
+        .lasted_ms(duration_ms)
+        .because(cause(&event.payload))
 }
 
 /// What became of a call that was perhaps not answered. None for a cause that does not tell.
@@ -120,46 +109,31 @@ pub(crate) fn cause(payload: &Payload) -> Option<String> {
         .clone()
         .into_iter()
         .chain(sip.map(|code| format!("sip {code}")));
-    let cause: String = words
-        .collect::<Vec<_>>()
-        .join(", ")
-        .chars()
-        .take(CAUSE_MAX_CHARS)
-        .collect();
-    (!cause.is_empty()).then_some(cause)
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use strowger_sdk::testing::{self, post_json};
 
     use super::*;
 
     fn call(direction: Direction, attachment: Option<&str>) -> Call {
         Call {
-            id: "7".to_owned(),
-            provider_call_id: Some("v3:abc".to_owned()),
-            direction,
-            caller: "+14155550100".to_owned(),
-            callee: "+14155550199".to_owned(),
-            routes: vec![],
             attachment: attachment.map(str::to_owned),
+            ..testing::call(direction, Some("v3:abc"))
         }
     }
 
     fn webhook(event_type: &str, payload: Value) -> Webhook {
         let mut payload = payload;
         payload["call_control_id"] = json!("v3:abc");
-        payload["client_state"] = json!(state::of_call("7"));
+        payload["client_state"] = json!(state::of_call("1"));
         let body = json!({ "data": { "record_type": "event", "event_type": event_type,
             "occurred_at": "2025-11-23T03:30:10.000000Z", "payload": payload } });
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/".to_owned(),
-            headers: vec![],
-            body: body.to_string().into_bytes(),
-            received_at: 0,
-        }
+        post_json(&body)
     }
 
     fn hang_up(call: &Call, payload: Value) -> StatusEvent {
@@ -226,7 +200,7 @@ mod tests {
         let event = hang_up(&call(Direction::Inbound, None), json!({}));
         assert_eq!((event.status, event.cause), (CallStatus::Completed, None));
         let event = hang_up(&outbound, json!({ "hangup_cause": "ü".repeat(300) }));
-        assert_eq!(event.cause.map(|cause| cause.chars().count()), Some(CAUSE_MAX_CHARS));
+        assert_eq!(event.cause.map(|cause| cause.chars().count()), Some(100));
     }
 
     #[test]

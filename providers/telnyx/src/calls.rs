@@ -5,10 +5,11 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use strowger_sdk::{Call, CallStatus, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, StatusReport};
+use strowger_sdk::{
+    Call, CallStatus, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, StatusReport, is_e164, is_sip_uri,
+};
 
 use crate::answer::streaming;
-use crate::numbers::is_e164;
 use crate::spec::{Config, EVENTS};
 use crate::{api, state};
 
@@ -36,10 +37,7 @@ pub(crate) fn dial(config: &Config, body: &serde_json::Value, io: &mut Io) -> Ou
     }
     let request = Request::post(api::url(&["calls"])?).json(body);
     let leg: Leg = api::data(api::send(config, request, io)?)?;
-    Ok(Placed {
-        provider_call_id: leg.call_control_id,
-        attachment: None,
-    })
+    Ok(Placed::new(leg.call_control_id))
 }
 
 pub(crate) fn hang_up(config: &Config, call_control_id: &str, io: &mut Io) -> Outcome<HangUpOutcome> {
@@ -88,9 +86,7 @@ pub(crate) fn fetch_status(config: &Config, call: &Call, io: &mut Io) -> Outcome
 
 /// Telnyx would play what follows a comma as keys.
 pub(crate) fn callee(address: &str) -> Result<&str, Failure> {
-    let lower = address.to_ascii_lowercase();
-    let sip = (lower.starts_with("sip:") || lower.starts_with("sips:")) && !lower.contains(',');
-    if sip || is_e164(address) {
+    if is_e164(address) || is_sip_uri(address) && !address.contains(',') {
         return Ok(address);
     }
     Err(Failure::request(
@@ -101,10 +97,7 @@ pub(crate) fn callee(address: &str) -> Result<&str, Failure> {
 
 pub(crate) fn caller_id(address: &str) -> Result<&str, Failure> {
     if address.is_empty() {
-        return Err(Failure::request(
-            "caller-id-missing",
-            "A call over Telnyx needs a number to call from.",
-        ));
+        return Err(Failure::caller_id_missing("Telnyx"));
     }
     Ok(address)
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook, is_withheld};
 
 /// One event, in version 2 of the format.
 #[derive(Debug, Deserialize)]
@@ -85,7 +85,7 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     }
     Some(Recognition::InboundCall(InboundCall {
         provider_call_id,
-        caller: from.filter(|from| !is_withheld(from)).unwrap_or_default(),
+        caller: from.filter(|from| !is_withheld(user(from))).unwrap_or_default(),
         callee: to?,
         // Numbers are E.164, so there is nothing to hint at.
         caller_country: None,
@@ -94,18 +94,9 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     }))
 }
 
-/// What networks put in place of a number that is withheld (RFC 3323 §4.1.1.3 and common practice).
-fn is_withheld(from: &str) -> bool {
-    let words = [
-        "anonymous",
-        "restricted",
-        "unavailable",
-        "unknown",
-        "private",
-        "blocked",
-    ];
-    let user = from.trim_start_matches("sip:").split('@').next().unwrap_or_default();
-    words.iter().any(|word| user.eq_ignore_ascii_case(word))
+/// Of a SIP address the part that names somebody; a number is that itself.
+fn user(from: &str) -> &str {
+    from.trim_start_matches("sip:").split('@').next().unwrap_or_default()
 }
 
 /// Text, or a number in its place; anything else counts as absent, so that one odd member does not hide a hang-up.
@@ -120,18 +111,9 @@ fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use strowger_sdk::testing::post_json;
 
     use super::*;
-
-    fn post(body: &Value) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/api/v1/telephony/inbound/run".to_owned(),
-            headers: vec![],
-            body: body.to_string().into_bytes(),
-            received_at: 0,
-        }
-    }
 
     fn event(event_type: &str, direction: &str, from: &str) -> Value {
         json!({ "data": { "record_type": "event", "event_type": event_type, "id": "e1", "payload": {
@@ -143,7 +125,7 @@ mod tests {
     #[test]
     fn an_inbound_call_is_read() {
         for event_type in ["call.initiated", "call_initiated"] {
-            let webhook = post(&event(event_type, "incoming", "+14155550100"));
+            let webhook = post_json(&event(event_type, "incoming", "+14155550100"));
             let Some(Recognition::InboundCall(call)) = recognise(&webhook) else {
                 panic!("not recognised")
             };
@@ -172,7 +154,7 @@ mod tests {
             ("streaming_started", "incoming"),
             ("conference.participant.joined", ""),
         ] {
-            let webhook = post(&event(event_type, direction, "+14155550100"));
+            let webhook = post_json(&event(event_type, direction, "+14155550100"));
             assert_eq!(recognise(&webhook), expected, "{event_type} {direction}");
         }
     }
@@ -202,11 +184,11 @@ mod tests {
             json!([]),
             json!(null),
         ] {
-            assert_eq!(recognise(&post(&body)), None, "{body}");
+            assert_eq!(recognise(&post_json(&body)), None, "{body}");
         }
         let get = Webhook {
             method: "GET".to_owned(),
-            ..post(&good)
+            ..post_json(&good)
         };
         assert_eq!(recognise(&get), None);
     }
@@ -219,7 +201,8 @@ mod tests {
             ("", ""),
             ("sip:desk@pbx.example", "sip:desk@pbx.example"),
         ] {
-            let Some(Recognition::InboundCall(call)) = recognise(&post(&event("call.initiated", "incoming", from)))
+            let Some(Recognition::InboundCall(call)) =
+                recognise(&post_json(&event("call.initiated", "incoming", from)))
             else {
                 panic!("not recognised")
             };
@@ -231,7 +214,7 @@ mod tests {
     fn odd_members_do_not_hide_an_event() {
         let body = json!({ "data": { "record_type": "event", "event_type": "call.hangup", "occurred_at": 7,
             "payload": { "call_control_id": "v3:abc", "connection_id": 77, "sip_hangup_cause": 486, "from": [] } } });
-        let event = Event::read(&post(&body)).unwrap();
+        let event = Event::read(&post_json(&body)).unwrap();
         assert_eq!(event.payload.connection_id.as_deref(), Some("77"));
         assert_eq!(event.payload.sip_hangup_cause.as_deref(), Some("486"));
     }

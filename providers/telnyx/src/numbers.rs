@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Response, Synchronisation};
+use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Response, Synchronisation, is_e164};
 
 use crate::api;
 use crate::spec::Config;
@@ -24,11 +24,7 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
     if !is_e164(address) {
         return Ok(Ownership::NotApplicable);
     }
-    Ok(if find(config, address, io)?.is_some() {
-        Ownership::Owned
-    } else {
-        Ownership::NotOwned
-    })
+    Ok(Ownership::of(find(config, address, io)?.is_some()))
 }
 
 /// One URL serves all numbers of the application. Which application a number belongs to is decided in the portal.
@@ -51,11 +47,7 @@ pub(crate) fn configure_inbound(
     }
     let connection_id = config.connection_id()?;
     let Some(number) = find(config, address, io)? else {
-        return Err(Failure::request(
-            "number-not-owned",
-            "The Telnyx account does not have this number, so its calls cannot be directed here.",
-        )
-        .into());
+        return Err(Failure::number_not_owned("Telnyx").into());
     };
     let changed = direct(config, connection_id, webhook_url, io)?;
     if !is(&number.connection_id, connection_id) {
@@ -65,11 +57,7 @@ pub(crate) fn configure_inbound(
                 .to_owned(),
         ));
     }
-    Ok(if changed {
-        Synchronisation::Done
-    } else {
-        Synchronisation::Unchanged
-    })
+    Ok(Synchronisation::of(changed))
 }
 
 /// Points the application's webhooks here, if they are not already.
@@ -98,13 +86,6 @@ fn direct(config: &Config, connection_id: &str, webhook_url: &str, io: &mut Io) 
     let response = api::send(config, Request::patch(url).json(&body), io)?;
     api::confirmed(known(response)?)?;
     Ok(true)
-}
-
-/// `+` and 8 to 15 digits (ITU-T E.164 §6); SIP addresses and extensions are not numbers of the account.
-pub(crate) fn is_e164(address: &str) -> bool {
-    address
-        .strip_prefix('+')
-        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn find(config: &Config, address: &str, io: &mut Io) -> Outcome<Option<Number>> {

@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use strowger_sdk::{Detail, DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
+use strowger_sdk::{DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
 
 use crate::api;
 use crate::numbers::WEBHOOK_API_VERSION;
@@ -30,75 +30,53 @@ pub(crate) fn prepare(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<
     let id = match application.id {
         Value::String(id) if !id.is_empty() => id,
         Value::Number(id) => id.to_string(),
-        _ => {
-            let failure = Failure::unexpected_answer("an application without an identifier");
-            return Err(failure.retryable().into());
-        }
+        _ => return Err(Failure::unexpected_answer("an application without an identifier").into()),
     };
-    Ok(vec![FieldValue {
-        name: "connection_id".to_owned(),
-        value: json!(id).to_string(),
-    }])
+    Ok(vec![FieldValue::new("connection_id", &id)])
 }
 
 pub(crate) fn checklist(config: &Config, facts: &Facts) -> Vec<Step> {
     vec![
-        Step {
-            key: "call_control_app".to_owned(),
-            title: "Voice API application".to_owned(),
-            description:
-                "Save the configuration to have an application made at Telnyx, or enter the Call Control App ID \
-                          of one."
-                    .to_owned(),
-            complete: config.connection_id.is_some(),
-            blocks_outbound: true,
-        },
-        Step {
-            key: "caller_id".to_owned(),
-            title: "Phone number".to_owned(),
-            description: "Add a number of the Telnyx account, for calls to be placed from.".to_owned(),
-            complete: facts.active_numbers > 0,
-            blocks_outbound: true,
-        },
-        Step {
-            key: "webhook_public_key".to_owned(),
-            title: "Webhook public key".to_owned(),
-            description: "Enter the public key from Keys & Credentials in the Telnyx portal: without it no webhook is \
-                          believed, so no call comes in, and what becomes of calls is not heard."
-                .to_owned(),
-            complete: config.webhook_public_key.is_some(),
-            blocks_outbound: false,
-        },
-        Step {
-            key: "inbound_routing".to_owned(),
-            title: "Agent for inbound calls".to_owned(),
-            description: "Give a number an agent, and assign the number to the application in the Telnyx portal."
-                .to_owned(),
-            complete: facts.inbound_numbers > 0,
-            blocks_outbound: false,
-        },
+        Step::new(
+            "call_control_app",
+            "Voice API application",
+            "Save the configuration to have an application made at Telnyx, or enter the Call Control App ID of one.",
+            config.connection_id.is_some(),
+        )
+        .blocks_outbound(),
+        Step::new(
+            "caller_id",
+            "Phone number",
+            "Add a number of the Telnyx account, for calls to be placed from.",
+            facts.active_numbers > 0,
+        )
+        .blocks_outbound(),
+        Step::new(
+            "webhook_public_key",
+            "Webhook public key",
+            "Enter the public key from Keys & Credentials in the Telnyx portal: without it no webhook is believed, so no \
+             call comes in, and what becomes of calls is not heard.",
+            config.webhook_public_key.is_some(),
+        ),
+        Step::new(
+            "inbound_routing",
+            "Agent for inbound calls",
+            "Give a number an agent, and assign the number to the application in the Telnyx portal.",
+            facts.inbound_numbers > 0,
+        ),
     ]
 }
 
 pub(crate) fn connectivity_details(config: &Config, urls: &PublicUrls) -> Vec<DetailGroup> {
-    let detail = |label: &str, value: &str| Detail {
-        label: label.to_owned(),
-        value: value.to_owned(),
-    };
-    let mut details = vec![
-        detail("Webhook URL", &urls.dispatcher),
-        detail("Webhook API version", WEBHOOK_API_VERSION),
-    ];
+    let mut group = DetailGroup::new("Voice API application in the Telnyx portal").describe(
+        "The application has these settings; assign the numbers to it, and give it an outbound voice profile to place calls.",
+    );
     if let Some(id) = &config.connection_id {
-        details.insert(0, detail("Call Control App ID", id));
+        group = group.detail("Call Control App ID", id);
     }
-    vec![DetailGroup {
-        title: "Voice API application in the Telnyx portal".to_owned(),
-        description: Some(
-            "The application has these settings; assign the numbers to it, and give it an outbound voice profile to place \
-             calls."
-                .to_owned(),
-        ),
-        details,
-    }]
+    vec![
+        group
+            .detail("Webhook URL", &urls.dispatcher)
+            .detail("Webhook API version", WEBHOOK_API_VERSION),
+    ]
 }

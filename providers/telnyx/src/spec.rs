@@ -4,7 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Failure, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed};
+use strowger_sdk::{
+    Encoding, Failure, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed, filled, read_credentials,
+};
 
 /// Where Telnyx tells about a call.
 pub(crate) const EVENTS: &str = "events";
@@ -89,12 +91,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "api_key",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "api_key")?;
     let connection_id = filled(credentials.connection_id);
     let webhook_public_key = filled(credentials.webhook_public_key);
 
@@ -131,11 +128,6 @@ pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
 pub(crate) fn public_key(encoded: &str) -> Option<Vec<u8>> {
     let key = STANDARD.decode(encoded.trim()).ok()?;
     (key.len() == PUBLIC_KEY_BYTES).then_some(key)
-}
-
-fn filled(text: Option<String>) -> Option<String> {
-    let text = text?.trim().to_owned();
-    (!text.is_empty()).then_some(text)
 }
 
 fn is_identifier(text: &str) -> bool {

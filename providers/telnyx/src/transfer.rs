@@ -6,12 +6,12 @@
 use serde::Deserialize;
 use serde_json::json;
 use strowger_sdk::{
-    Call, CallEvent, CallStatus, CallbackOutcome, Direction, Failure, HangUpOutcome, Io, Outcome, Placed, Request,
-    StatusEvent, TransferLeg, TransferState, Webhook, join_path,
+    Call, CallEvent, CallStatus, CallbackOutcome, HangUpOutcome, Io, Outcome, Placed, Request, StatusEvent,
+    TransferLeg, TransferState, Webhook, join_path,
 };
 
 use crate::answer::acknowledged;
-use crate::callbacks::{cause, ending, identified, status};
+use crate::callbacks::{cause, ending, identified};
 use crate::calls::{callee, caller_id};
 use crate::event::{Event, Payload};
 use crate::spec::{Config, TRANSFER_RESULT};
@@ -21,9 +21,9 @@ pub(crate) fn dial(config: &Config, call: &Call, leg: &TransferLeg, io: &mut Io)
     let body = json!({
         "connection_id": config.connection_id()?,
         "to": callee(&leg.destination)?,
-        "from": caller_id(leg.caller_id.as_deref().unwrap_or_else(|| our_number(call)))?,
+        "from": caller_id(leg.caller_id.as_deref().unwrap_or_else(|| call.our_address()))?,
         "timeout_secs": leg.ring_timeout_s,
-        "webhook_url": webhook_url(leg)?,
+        "webhook_url": leg.route(TRANSFER_RESULT)?,
         "webhook_url_method": "POST",
         "client_state": state::of_transfer(&leg.id),
         "command_id": format!("dial-{}", leg.id),
@@ -36,7 +36,7 @@ pub(crate) fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut 
     struct Conference {
         id: String,
     }
-    let destination = carrier_id(leg)?;
+    let destination = leg.carrier_id()?;
     let body = json!({
         "call_control_id": destination,
         "name": format!("strowger-{}", leg.id),
@@ -88,7 +88,7 @@ fn end_with(config: &Config, conference_id: &str, call_control_id: &str, io: &mu
 }
 
 pub(crate) fn cancel(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<HangUpOutcome> {
-    calls::hang_up(config, carrier_id(leg)?, io)
+    calls::hang_up(config, leg.carrier_id()?, io)
 }
 
 pub(crate) fn callback(config: &Config, leg: &TransferLeg, webhook: &Webhook, io: &mut Io) -> Outcome<CallbackOutcome> {
@@ -107,14 +107,13 @@ pub(crate) fn callback(config: &Config, leg: &TransferLeg, webhook: &Webhook, io
         "call.answered" => {
             // With an announcement the caller waits for its end.
             let announcing = announce(config, leg, &event, io)?;
-            events.extend((!announcing).then(|| status(CallStatus::InProgress)));
+            events.extend((!announcing).then(|| CallEvent::status(CallStatus::InProgress)));
         }
-        "call.speak.ended" if leg.announcement.is_some() => events.push(status(CallStatus::InProgress)),
-        "call.hangup" => events.push(CallEvent::Status(StatusEvent {
-            status: hung_up(leg, &event.payload),
-            duration_ms: None,
-            cause: cause(&event.payload),
-        })),
+        "call.speak.ended" if leg.announcement.is_some() => events.push(CallEvent::status(CallStatus::InProgress)),
+        "call.hangup" => {
+            let ended = StatusEvent::new(hung_up(leg, &event.payload));
+            events.push(ended.because(cause(&event.payload)).into());
+        }
         _ => {}
     }
     Ok(told(events))
@@ -159,25 +158,4 @@ fn told(events: Vec<CallEvent>) -> CallbackOutcome {
         events,
         response: acknowledged(),
     }
-}
-
-/// The address of ours in the caller's call.
-fn our_number(call: &Call) -> &str {
-    match call.direction {
-        Direction::Inbound => &call.callee,
-        Direction::Outbound => &call.caller,
-    }
-}
-
-fn webhook_url(leg: &TransferLeg) -> Result<&str, Failure> {
-    let route = leg.routes.iter().find(|route| route.name == TRANSFER_RESULT);
-    route
-        .map(|route| route.url.as_str())
-        .ok_or_else(|| Failure::internal("route-missing", "The route transfer-result does not name the transfer."))
-}
-
-fn carrier_id(leg: &TransferLeg) -> Result<&str, Failure> {
-    leg.provider_call_id
-        .as_deref()
-        .ok_or_else(|| Failure::internal("call-id-missing", "Telnyx's identifier of the second leg is not known."))
 }

@@ -38,8 +38,15 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
         return Err(Failure::from_status(response.status));
     };
     Err(match code {
-        20005 | 10001 => Failure::configuration("account-suspended", "The Twilio account is not active (error 20005)."),
-        20404 => Failure::request("not-found", "Twilio does not know what was asked for (error 20404)."),
+        20005 | 10001 => Failure::configuration(
+            "account-suspended",
+            format!("The Twilio account is not active (error {code}); look at its state in the Twilio Console."),
+        ),
+        20404 => Failure::request(
+            "not-found",
+            "Twilio does not know what was asked for (error 20404): the call has ended, or the number has left the account; \
+             check the number in the Twilio Console.",
+        ),
         20429 => Failure::quota(
             "rate-limited",
             "Twilio limits the rate of requests (error 20429); try again later.",
@@ -47,11 +54,13 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
         .retryable(),
         21201 | 21211 | 21214 | 21217 | 21401 => Failure::request(
             "callee-invalid",
-            format!("Twilio cannot dial this number (error {code})."),
+            format!("Twilio cannot dial this number (error {code}); check it."),
         ),
         21210 | 21212 | 21213 => Failure::request(
             "caller-id-refused",
-            format!("The caller id is neither a number of this Twilio account nor a verified one (error {code})."),
+            format!(
+                "The caller id is neither a number of this Twilio account nor a verified one (error {code}); choose one that is."
+            ),
         ),
         21215 | 13227 => Failure::configuration(
             "destination-not-permitted",
@@ -59,7 +68,7 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
         ),
         21216 => Failure::request(
             "destination-blocked",
-            "Twilio blocks calls to this number (error 21216).",
+            "Twilio blocks calls to this number (error 21216); call another one, or ask Twilio to allow it.",
         ),
         21219 => Failure::configuration(
             "trial-account",

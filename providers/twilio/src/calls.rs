@@ -3,27 +3,23 @@
 use serde::Deserialize;
 use strowger_sdk::{
     Call, Cost, DetectionMode, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, Response, StatusReport,
+    is_e164, is_sip_uri, seconds_to_ms,
 };
 
 use crate::api;
-use crate::callbacks::{call_status, seconds_to_ms};
+use crate::callbacks::call_status;
 use crate::spec::{Config, STATUS_CALLBACK};
 
 /// "Unable to update record: call is not in progress"; the call ended before we said so.
 const CALL_NOT_IN_PROGRESS: u32 = 21220;
 
 pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut Io) -> Outcome<Placed> {
-    #[derive(Deserialize)]
-    struct Created {
-        sid: String,
-    }
-
     if !is_dialable(&call.callee) {
         return Err(Failure::request("callee-invalid", "Twilio dials numbers with + and SIP addresses only.").into());
     }
     let caller = outbound.caller_id.as_deref().unwrap_or(&call.caller);
     if caller.is_empty() {
-        return Err(Failure::request("caller-id-missing", "A call over Twilio needs a number to call from.").into());
+        return Err(Failure::caller_id_missing("Twilio").into());
     }
     let answer_url = outbound
         .answer_url
@@ -50,11 +46,17 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
         None => {}
     }
     let request = Request::post(api::url(config, &["Calls.json"])?).form(&form);
+    create(config, request, io)
+}
+
+/// Carries out a request that makes a call.
+pub(crate) fn create(config: &Config, request: Request, io: &mut Io) -> Outcome<Placed> {
+    #[derive(Deserialize)]
+    struct Created {
+        sid: String,
+    }
     let created: Created = api::accept(io.http(api::authorised(config, request))?)?.read_json()?;
-    Ok(Placed {
-        provider_call_id: created.sid,
-        attachment: None,
-    })
+    Ok(Placed::new(created.sid))
 }
 
 pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<HangUpOutcome> {
@@ -68,7 +70,7 @@ pub(crate) fn end(config: &Config, sid: &str, io: &mut Io) -> Outcome<HangUpOutc
     if response.status == 404 || api::error_code(&response) == Some(CALL_NOT_IN_PROGRESS) {
         return Ok(HangUpOutcome::AlreadyEnded);
     }
-    api::accept(response)?;
+    api::accept(response)?.confirmed()?;
     Ok(HangUpOutcome::Ended)
 }
 
@@ -100,22 +102,12 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
     };
     // What the account pays is negative.
     let amount = price.strip_prefix('-').unwrap_or(&price);
-    if !is_decimal(amount) {
-        return Err(Failure::unexpected_answer("a price that is no number").into());
-    }
     let duration_s = resource
         .duration
         .and_then(|seconds| seconds.trim().parse().ok())
         .unwrap_or(0);
-    let currency = resource
-        .price_unit
-        .unwrap_or_else(|| "USD".to_owned())
-        .to_ascii_uppercase();
-    Ok(Some(Cost {
-        amount: amount.to_owned(),
-        currency,
-        duration_s,
-    }))
+    let currency = resource.price_unit.as_deref().unwrap_or("USD");
+    Ok(Some(Cost::new(amount, currency, duration_s)?))
 }
 
 fn fetch(config: &Config, call: &Call, io: &mut Io) -> Outcome<Response> {
@@ -134,12 +126,5 @@ pub(crate) fn call_url(config: &Config, sid: &str) -> Result<String, Failure> {
 }
 
 pub(crate) fn is_dialable(address: &str) -> bool {
-    let lower = address.to_ascii_lowercase();
-    lower.starts_with("sip:") || lower.starts_with("sips:") || crate::numbers::is_e164(address)
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    digits(whole) && digits(fraction)
+    is_sip_uri(address) || is_e164(address)
 }

@@ -1,11 +1,11 @@
 //! Recognising Twilio's webhooks and reading whose they are, before anything is verified.
 
-use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook, country_code, is_withheld};
 
 use crate::spec::is_account_sid;
 
 pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let account_sid = parameters.get("AccountSid").filter(|sid| is_account_sid(sid))?;
     let call_sid = parameters.get_filled("CallSid")?;
     if !bears_marks(webhook) && parameters.get("ApiVersion").is_none() {
@@ -27,15 +27,6 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     }))
 }
 
-/// The parameters of a webhook: where the signature covers them, and nowhere else.
-pub(crate) fn parameters(webhook: &Webhook) -> Form {
-    match webhook.method.as_str() {
-        "POST" if webhook.has_form() => webhook.form(),
-        "POST" => Form::default(),
-        _ => webhook.query(),
-    }
-}
-
 fn bears_marks(webhook: &Webhook) -> bool {
     let named = ["x-twilio-signature", "i-twilio-idempotency-token", "x-home-region"];
     named.iter().any(|name| webhook.header(name).is_some())
@@ -53,47 +44,22 @@ fn announces_call(parameters: &Form) -> bool {
 
 /// Twilio puts words, or the digits that spell them on a keypad, in place of a number that is withheld.
 fn caller(from: &str) -> &str {
-    let withheld = matches!(
-        from.to_ascii_lowercase().as_str(),
-        "anonymous"
-            | "restricted"
-            | "blocked"
-            | "unavailable"
-            | "unknown"
-            | "private"
-            | "+266696687"
-            | "+7378742833"
-            | "+2562533"
-            | "+86282452253"
-            | "+8656696"
-    );
+    let digits = ["+266696687", "+7378742833", "+2562533", "+86282452253", "+8656696"];
+    let withheld = is_withheld(from) || digits.contains(&from);
     if withheld { "" } else { from }
 }
 
 fn country(parameters: &Form, names: [&str; 2]) -> Option<String> {
-    let code = names.into_iter().find_map(|name| parameters.get_filled(name))?;
-    (code.len() == 2 && code.bytes().all(|b| b.is_ascii_alphabetic())).then(|| code.to_ascii_uppercase())
+    country_code(names.into_iter().find_map(|name| parameters.get_filled(name))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::post_form;
 
     use super::*;
 
     const SID: &str = "AC0123456789abcdef0123456789abcdef";
-
-    fn post(headers: &[(&str, &str)], body: &str) -> Webhook {
-        let mut headers: Vec<Header> = headers.iter().map(|(name, value)| Header::new(*name, *value)).collect();
-        headers.push(Header::new("Content-Type", "application/x-www-form-urlencoded"));
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/api/v1/telephony/inbound/run".to_owned(),
-            headers,
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        }
-    }
 
     fn call_body(more: &str) -> String {
         format!(
@@ -103,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_inbound_call_is_read() {
-        let webhook = post(
+        let webhook = post_form(
             &[("User-Agent", "TwilioProxy/1.1")],
             &call_body("&CallerCountry=us&ToCountry=GB"),
         );
@@ -131,10 +97,10 @@ mod tests {
             [("I-Twilio-Idempotency-Token", "x")],
             [("X-Home-Region", "us1")],
         ] {
-            assert!(recognise(&post(&headers, &call_body(""))).is_some());
+            assert!(recognise(&post_form(&headers, &call_body(""))).is_some());
         }
-        assert!(recognise(&post(&[], &call_body("&ApiVersion=2010-04-01"))).is_some());
-        assert!(recognise(&post(&[], &call_body(""))).is_none());
+        assert!(recognise(&post_form(&[], &call_body("&ApiVersion=2010-04-01"))).is_some());
+        assert!(recognise(&post_form(&[], &call_body(""))).is_none());
     }
 
     #[test]
@@ -146,9 +112,9 @@ mod tests {
             format!("CallSid=&AccountSid={SID}"),
             String::new(),
         ] {
-            assert_eq!(recognise(&post(&marked, &body)), None, "{body}");
+            assert_eq!(recognise(&post_form(&marked, &body)), None, "{body}");
         }
-        let mut json = post(&marked, &call_body(""));
+        let mut json = post_form(&marked, &call_body(""));
         json.headers.retain(|header| header.name != "Content-Type");
         assert_eq!(recognise(&json), None);
     }
@@ -166,7 +132,7 @@ mod tests {
             "Direction=inbound&CallStatus=ringing&CallbackSource=call-progress-events",
             "StreamEvent=stream-started&Direction=inbound&CallStatus=in-progress",
         ] {
-            let webhook = post(
+            let webhook = post_form(
                 &[("X-Twilio-Signature", "x")],
                 &format!("CallSid=CA1&AccountSid={SID}&{rest}"),
             );

@@ -2,17 +2,11 @@
 
 use std::io;
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
-use strowger_sdk::{Direction, RejectionReason, Response};
+use strowger_sdk::xml::{self, BytesText, Writer};
+use strowger_sdk::{Direction, NOT_AVAILABLE, Refusal, RejectionReason, Response};
 
 /// After the media socket has closed, the call lives on for this long, so that a request to the REST API still finds it.
 const PAUSE_S: &str = "40";
-
-/// Spoken to whoever called: it must not tell how the gateway is set up.
-const NOT_AVAILABLE: &str = "This number cannot take your call right now. Please try again later.";
-
-type Document = Writer<Vec<u8>>;
 
 /// Connects the call to the media socket. Twilio refuses a URL with a query string, so the call's identifier travels as
 /// a parameter and comes back when the stream starts.
@@ -42,7 +36,7 @@ pub(crate) fn connect_stream(media_url: &str, status_callback: &str, call_id: &s
 /// Lets a leg wait in a conference, or join whoever waits there. Either's end is the end of both: so the caller's media
 /// socket is not missed. Without music: the caller comes at once.
 pub(crate) fn join_conference(name: &str, announcement: Option<&str>) -> String {
-    document(|xml| {
+    xml::document("Response", |xml| {
         if let Some(text) = announcement {
             xml.create_element("Say").write_text_content(BytesText::new(text))?;
         }
@@ -67,16 +61,13 @@ pub(crate) fn nothing() -> Response {
 /// has nobody to talk to right now is told so.
 pub(crate) fn refuse(reason: RejectionReason) -> Response {
     respond(|xml| {
-        match reason {
-            RejectionReason::AtCapacity => xml
+        match reason.refusal() {
+            Refusal::Busy => xml
                 .create_element("Reject")
                 .with_attribute(("reason", "busy"))
                 .write_empty()?,
-            RejectionReason::UnknownNumber
-            | RejectionReason::AccountMismatch
-            | RejectionReason::Signature
-            | RejectionReason::ProviderMismatch => xml.create_element("Reject").write_empty()?,
-            RejectionReason::NoAgent | RejectionReason::Quota | RejectionReason::Unavailable => {
+            Refusal::Rejected => xml.create_element("Reject").write_empty()?,
+            Refusal::Spoken => {
                 xml.create_element("Say")
                     .write_text_content(BytesText::new(NOT_AVAILABLE))?;
                 xml.create_element("Hangup").write_empty()?
@@ -94,22 +85,8 @@ pub(crate) fn refuse_call(direction: Direction, reason: RejectionReason) -> Resp
     }
 }
 
-fn respond(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> Response {
-    Response::xml(document(verbs))
-}
-
-fn document(verbs: impl FnOnce(&mut Document) -> io::Result<()>) -> String {
-    let mut document = Writer::new(Vec::new());
-    document
-        .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
-        .and_then(|()| {
-            document
-                .create_element("Response")
-                .write_inner_content(verbs)
-                .map(|_| ())
-        })
-        .expect("writing to memory does not fail");
-    String::from_utf8(document.into_inner()).expect("what was written is text")
+fn respond(verbs: impl FnOnce(&mut Writer) -> io::Result<()>) -> Response {
+    Response::xml(xml::document("Response", verbs))
 }
 
 #[cfg(test)]

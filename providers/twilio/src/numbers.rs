@@ -1,7 +1,7 @@
 //! The account's numbers: <https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource>.
 
 use serde::Deserialize;
-use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Synchronisation};
+use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Synchronisation, is_e164};
 
 use crate::api;
 use crate::spec::Config;
@@ -22,11 +22,7 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
     if !is_e164(address) {
         return Ok(Ownership::NotApplicable);
     }
-    Ok(if find(config, address, io)?.is_some() {
-        Ownership::Owned
-    } else {
-        Ownership::NotOwned
-    })
+    Ok(Ownership::of(find(config, address, io)?.is_some()))
 }
 
 pub(crate) fn configure_inbound(
@@ -43,11 +39,7 @@ pub(crate) fn configure_inbound(
         if !attach {
             return Ok(Synchronisation::Unchanged);
         }
-        return Err(Failure::request(
-            "number-not-owned",
-            "The Twilio account does not have this number, so its calls cannot be directed here.",
-        )
-        .into());
+        return Err(Failure::number_not_owned("Twilio").into());
     };
 
     // Twilio does not look at the number's own URL in these cases; changing it would look like success.
@@ -86,15 +78,8 @@ pub(crate) fn configure_inbound(
     if response.status == 404 && !attach {
         return Ok(Synchronisation::Unchanged);
     }
-    api::accept(response)?;
+    api::accept(response)?.confirmed()?;
     Ok(Synchronisation::Done)
-}
-
-/// `+` and 8 to 15 digits (ITU-T E.164 §6); SIP addresses and extensions are not numbers of the account.
-pub(crate) fn is_e164(address: &str) -> bool {
-    address
-        .strip_prefix('+')
-        .is_some_and(|digits| (8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn find(config: &Config, address: &str, io: &mut Io) -> Outcome<Option<IncomingNumber>> {

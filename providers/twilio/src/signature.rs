@@ -162,7 +162,8 @@ fn url_spellings(url: &str) -> Vec<UrlSpelling> {
 mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use sha1::Sha1;
-    use strowger_sdk::{Check, Header};
+    use strowger_sdk::Check;
+    use strowger_sdk::testing::webhook;
 
     use super::*;
 
@@ -173,16 +174,6 @@ mod tests {
             webhook_shared_key: None,
             detect_machines: false,
             api_host: "api.twilio.com".to_owned(),
-        }
-    }
-
-    fn webhook(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Webhook {
-        Webhook {
-            method: method.to_owned(),
-            url: url.to_owned(),
-            headers: headers.iter().map(|(name, value)| Header::new(*name, *value)).collect(),
-            body: body.to_vec(),
-            received_at: 0,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed};
+use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed, read_credentials};
 
 pub(crate) const ANSWER: &str = "answer";
 pub(crate) const STATUS_CALLBACK: &str = "status-callback";
@@ -94,12 +94,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "account_sid",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "account_sid")?;
     let mut problems = Vec::new();
     if !is_account_sid(&credentials.account_sid) {
         problems.push(FieldProblem::new(

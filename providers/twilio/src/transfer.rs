@@ -3,7 +3,6 @@
 //! The destination is dialled with markup of its own, that puts it into a conference which has the transfer's name. When it
 //! has answered, the caller is taken from its media socket to the same conference.
 
-use serde::Deserialize;
 use strowger_sdk::{
     Call, CallEvent, CallbackOutcome, Failure, HangUpOutcome, Io, Outcome, Placed, Request, Response, TransferLeg,
     Webhook,
@@ -13,11 +12,6 @@ use crate::spec::{Config, TRANSFER_RESULT};
 use crate::{api, callbacks, calls, markup};
 
 pub(crate) fn dial(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<Placed> {
-    #[derive(Deserialize)]
-    struct Created {
-        sid: String,
-    }
-
     if !calls::is_dialable(&leg.destination) {
         return Err(Failure::request(
             "destination-invalid",
@@ -28,7 +22,7 @@ pub(crate) fn dial(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<P
     let caller_id = leg
         .caller_id
         .as_deref()
-        .ok_or_else(|| Failure::request("caller-id-missing", "A call over Twilio needs a number to call from."))?;
+        .ok_or_else(|| Failure::caller_id_missing("Twilio"))?;
     let ring_timeout_s = leg.ring_timeout_s.to_string();
     let markup = markup::join_conference(&leg.id, leg.announcement.as_deref());
     let form = [
@@ -44,17 +38,13 @@ pub(crate) fn dial(config: &Config, leg: &TransferLeg, io: &mut Io) -> Outcome<P
         ("StatusCallbackEvent", "completed"),
     ];
     let request = Request::post(api::url(config, &["Calls.json"])?).form(&form);
-    let created: Created = api::accept(io.http(api::authorised(config, request))?)?.read_json()?;
-    Ok(Placed {
-        provider_call_id: created.sid,
-        attachment: None,
-    })
+    calls::create(config, request, io)
 }
 
 pub(crate) fn connect(config: &Config, call: &Call, leg: &TransferLeg, io: &mut Io) -> Outcome<()> {
     let markup = markup::join_conference(&leg.id, None);
     let request = Request::post(calls::call_url(config, call.carrier_id()?)?).form(&[("Twiml", markup.as_str())]);
-    api::accept(io.http(api::authorised(config, request))?)?;
+    api::accept(io.http(api::authorised(config, request))?)?.confirmed()?;
     Ok(())
 }
 

@@ -2,17 +2,15 @@
 //!
 //! <https://docs.vobiz.ai/xml/request/call-status> and <https://docs.vobiz.ai/concepts/hangup-causes>.
 
-use strowger_sdk::{Call, CallEvent, CallStatus, CallbackOutcome, Direction, Form, Response, StatusEvent, Webhook};
+use strowger_sdk::{
+    Call, CallEvent, CallStatus, CallbackOutcome, Direction, Form, Response, StatusEvent, Webhook, seconds_to_ms,
+};
 
-use crate::inbound::parameters;
 use crate::markup;
 use crate::spec::{HANGUP_CALLBACK, RING_CALLBACK};
 
-/// The contract's bound on `status-event.cause`, in characters.
-const CAUSE_MAX_CHARS: usize = 100;
-
 pub(crate) fn outcome(route: &str, call: &Call, webhook: &Webhook) -> CallbackOutcome {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let response = match route {
         // Anything but 200 counts as a failure at Vobiz.
         RING_CALLBACK | HANGUP_CALLBACK => Response::empty(200),
@@ -27,7 +25,7 @@ pub(crate) fn outcome(route: &str, call: &Call, webhook: &Webhook) -> CallbackOu
 /// What rides along with the webhook that asks for the markup of a call. Vobiz's pages disagree whether ringing is told
 /// here as well: the status says what it is.
 pub(crate) fn answer_events(call: &Call, webhook: &Webhook) -> Vec<CallEvent> {
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let mut events = identified(call, &parameters);
     if call.direction == Direction::Outbound {
         events.extend(status_event(&parameters).map(CallEvent::Status));
@@ -87,14 +85,9 @@ fn status_event(parameters: &Form) -> Option<StatusEvent> {
         status = cause;
     }
     // Vobiz counts whole seconds.
-    let seconds = parameters
-        .get("Duration")
-        .and_then(|seconds| seconds.trim().parse::<u64>().ok());
-    Some(StatusEvent {
-        status,
-        duration_ms: seconds.and_then(|seconds| seconds.checked_mul(1000)),
-        cause: cause(parameters),
-    })
+    let duration_ms = parameters.get("Duration").and_then(seconds_to_ms);
+    let event = StatusEvent::new(status).lasted_ms(duration_ms);
+    Some(event.because(cause(parameters)))
 }
 
 /// The telephony causes that a call which was answered never has.
@@ -117,24 +110,17 @@ fn cause(parameters: &Form) -> Option<String> {
         .into_iter()
         .filter_map(|name| parameters.get_filled(name))
         .collect();
-    (!parts.is_empty()).then(|| parts.join(" ").chars().take(CAUSE_MAX_CHARS).collect())
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::post_form;
 
     use super::*;
 
     fn form(body: &str) -> Form {
-        let webhook = Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/".to_owned(),
-            headers: vec![Header::new("content-type", "application/x-www-form-urlencoded")],
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        };
-        webhook.form()
+        post_form(&[], body).form()
     }
 
     fn status(body: &str) -> Option<CallStatus> {
@@ -200,7 +186,7 @@ mod tests {
         let event = status_event(&long).unwrap();
         assert_eq!(
             (event.duration_ms, event.cause.map(|cause| cause.len())),
-            (None, Some(CAUSE_MAX_CHARS))
+            (None, Some(100))
         );
     }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use strowger_sdk::{
     Call, CallStatus, Cost, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, Response, StatusReport,
-    is_e164,
+    is_e164, is_sip_uri,
 };
 
 use crate::api::{self, dialled};
@@ -18,7 +18,7 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
     }
     let caller = outbound.caller_id.as_deref().unwrap_or(&call.caller);
     if caller.is_empty() {
-        return Err(Failure::request("caller-id-missing", "A call over Vobiz needs a number to call from.").into());
+        return Err(Failure::caller_id_missing("Vobiz").into());
     }
     let answer_url = outbound
         .answer_url
@@ -42,10 +42,7 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
         .into_iter()
         .find_map(|name| created.get(name).and_then(api::text))
         .ok_or_else(|| Failure::unexpected_answer("a call without an identifier"))?;
-    Ok(Placed {
-        provider_call_id: id,
-        attachment: None,
-    })
+    Ok(Placed::new(id))
 }
 
 pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<HangUpOutcome> {
@@ -98,18 +95,12 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
     let Some(amount) = amount.filter(|_| !alive) else {
         return Ok(None);
     };
-    if !is_decimal(&amount) {
-        return Err(Failure::unexpected_answer("a price that is no number").into());
-    }
     let currency = record
         .currency
         .filter(|code| code.len() == 3 && code.bytes().all(|b| b.is_ascii_alphabetic()));
-    Ok(Some(Cost {
-        amount,
-        // Vobiz bills in Indian rupees unless it says otherwise.
-        currency: currency.map_or_else(|| "INR".to_owned(), |code| code.to_ascii_uppercase()),
-        duration_s: record.billed_duration.unwrap_or(0),
-    }))
+    // Vobiz bills in Indian rupees unless it says otherwise.
+    let currency = currency.as_deref().unwrap_or("INR");
+    Ok(Some(Cost::new(&amount, currency, record.billed_duration.unwrap_or(0))?))
 }
 
 /// A call, live or ended. Vobiz's pages show two vocabularies for it, and both are read.
@@ -137,7 +128,7 @@ impl Record {
         let wrapped = body.get("call").filter(|call| call.is_object());
         let wrapped = wrapped.or_else(|| body.get("calls").and_then(|calls| calls.get(0)));
         let inner = wrapped.unwrap_or(&body).clone();
-        serde_json::from_value(inner).map_err(|_| Failure::unexpected_answer("the body has another shape").retryable())
+        serde_json::from_value(inner).map_err(|_| Failure::unexpected_answer("the body has another shape"))
     }
 
     fn told(&self) -> Option<CallStatus> {
@@ -179,19 +170,11 @@ fn fetch(config: &Config, call: &Call, place: Option<&str>, io: &mut Io) -> Outc
 
 /// `<` separates several destinations in one request, each of which would be called.
 fn is_dialable(address: &str) -> bool {
-    let lower = address.to_ascii_lowercase();
-    let sip = lower.starts_with("sip:") || lower.starts_with("sips:");
     is_e164(address)
-        || sip
+        || is_sip_uri(address)
             && address
                 .bytes()
                 .all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"'))
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    digits(whole) && digits(fraction)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! <https://docs.vobiz.ai/xml/request>
 
-use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, Form, InboundCall, Recognition, Webhook, is_withheld};
 
 use crate::signature;
 
@@ -10,7 +10,7 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     if !bears_marks(webhook) {
         return None;
     }
-    let parameters = parameters(webhook);
+    let parameters = webhook.parameters();
     let call_uuid = parameters.get_filled("CallUUID")?;
     let account_id = parameters.get_filled("ParentAuthID").map(str::to_owned);
     if !announces_call(&parameters) {
@@ -31,15 +31,6 @@ pub(crate) fn recognise(webhook: &Webhook) -> Option<Recognition> {
     }))
 }
 
-/// The parameters of a webhook: the body of a POST, the query of a GET. Neither is covered by the signature.
-pub(crate) fn parameters(webhook: &Webhook) -> Form {
-    match webhook.method.as_str() {
-        "POST" if webhook.has_form() => webhook.form(),
-        "POST" => Form::default(),
-        _ => webhook.query(),
-    }
-}
-
 fn bears_marks(webhook: &Webhook) -> bool {
     signature::HEADERS.iter().any(|name| webhook.header(name).is_some())
         || webhook
@@ -56,11 +47,11 @@ fn announces_call(parameters: &Form) -> bool {
 
 /// Words stand in place of a number that is withheld.
 fn caller(from: &str) -> (String, Option<String>) {
-    let withheld = matches!(
-        from.to_ascii_lowercase().as_str(),
-        "anonymous" | "restricted" | "unavailable" | "unknown" | "private" | "blocked"
-    );
-    if withheld { (String::new(), None) } else { number(from) }
+    if is_withheld(from) {
+        (String::new(), None)
+    } else {
+        number(from)
+    }
 }
 
 /// Vobiz writes a number in any of three ways: with its country code, with a plus before it, or as it is dialled within
@@ -81,21 +72,12 @@ fn number(written: &str) -> (String, Option<String>) {
 
 #[cfg(test)]
 mod tests {
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::post_form;
 
     use super::*;
 
     fn post(header: (&str, &str), body: &str) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/api/v1/telephony/inbound/run".to_owned(),
-            headers: vec![
-                Header::new(header.0, header.1),
-                Header::new("content-type", "application/x-www-form-urlencoded"),
-            ],
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        }
+        post_form(&[header], body)
     }
 
     const CALL: &str = "CallUUID=u1&From=917983165036&To=07971442086&Direction=inbound&CallStatus=ringing&Event=StartApp&ParentAuthID=MA_1";

@@ -3,10 +3,7 @@
 use std::io;
 
 use strowger_sdk::xml::{self, BytesText, Writer};
-use strowger_sdk::{Direction, RejectionReason, Response};
-
-/// Spoken to whoever called: it must not tell how the gateway is set up.
-const NOT_AVAILABLE: &str = "This number cannot take your call right now. Please try again later.";
+use strowger_sdk::{Direction, NOT_AVAILABLE, Refusal, RejectionReason, Response};
 
 /// Connects the call to the media socket. Nothing follows the stream, so that a call whose stream has ended is over
 /// instead of silent.
@@ -37,13 +34,10 @@ pub(crate) fn refuse(reason: RejectionReason) -> Response {
                 .map(|_| ())
         })
     };
-    match reason {
-        RejectionReason::AtCapacity => reject("busy"),
-        RejectionReason::UnknownNumber
-        | RejectionReason::AccountMismatch
-        | RejectionReason::Signature
-        | RejectionReason::ProviderMismatch => reject("rejected"),
-        RejectionReason::NoAgent | RejectionReason::Quota | RejectionReason::Unavailable => respond(|xml| {
+    match reason.refusal() {
+        Refusal::Busy => reject("busy"),
+        Refusal::Rejected => reject("rejected"),
+        Refusal::Spoken => respond(|xml| {
             xml.create_element("Speak")
                 .with_attribute(("voice", "WOMAN"))
                 .write_text_content(BytesText::new(NOT_AVAILABLE))?;

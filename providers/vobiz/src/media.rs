@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use strowger_sdk::envelope::{self, AudioEnvelope, Count, Text, quoted};
+use strowger_sdk::envelope::{self, AudioEnvelope, Dtmf, Media, MediaFormat, Text, quoted};
 use strowger_sdk::{AudioFrame, Call, FrameProblem, Leg, MediaEvent, MediaFrame, Message, Started};
 
 use crate::spec::Config;
@@ -76,17 +76,13 @@ impl AudioStream {
                 if self.envelopes.is_none() {
                     return Err("media before start");
                 }
-                let media = message.media.ok_or("media without its object")?;
-                // The other direction is what we sent ourselves.
-                if media.track.is_some_and(|Text(track)| track != "inbound") {
-                    return Ok(None);
-                }
-                Ok(Some(MediaEvent::Audio(AudioFrame {
-                    payload: envelope::payload(&media.payload)?,
-                    sequence: media.chunk.0,
-                    // The time of day, not the position in the stream.
+                let frame = message.media.ok_or("media without its object")?.frame()?;
+                // Vobiz tells the time of day, not the position in the stream.
+                let timeless = |frame| AudioFrame {
                     timestamp_ms: None,
-                })))
+                    ..frame
+                };
+                Ok(frame.map(timeless).map(MediaEvent::Audio))
             }
             "start" => self.start(message).map(Some),
             "dtmf" => {
@@ -105,9 +101,8 @@ impl AudioStream {
     fn start(&mut self, message: Incoming<'_>) -> Result<MediaEvent, &'static str> {
         let start = message.start.ok_or("start without its object")?;
         let Text(stream_id) = start.stream_id.ok_or("start without a stream id")?;
-        if let Some(format) = start.media_format
-            && (format.encoding != ENCODING || format.sample_rate != Count(Some(SAMPLE_RATE_HZ)))
-        {
+        let pcmu = |format: &MediaFormat<'_>| format.is(ENCODING, SAMPLE_RATE_HZ);
+        if !start.media_format.as_ref().is_none_or(pcmu) {
             return Err("an audio format other than 8 kHz PCMU");
         }
         // After a broken socket Vobiz may start again, with another identifier.
@@ -135,16 +130,6 @@ struct Incoming<'a> {
 }
 
 #[derive(serde::Deserialize)]
-struct Media<'a> {
-    #[serde(borrow)]
-    track: Option<Text<'a>>,
-    #[serde(default)]
-    chunk: Count,
-    #[serde(borrow)]
-    payload: Cow<'a, str>,
-}
-
-#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Start<'a> {
     #[serde(borrow)]
@@ -155,25 +140,10 @@ struct Start<'a> {
     media_format: Option<MediaFormat<'a>>,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MediaFormat<'a> {
-    #[serde(borrow)]
-    encoding: Cow<'a, str>,
-    sample_rate: Count,
-}
-
-#[derive(serde::Deserialize)]
-struct Dtmf<'a> {
-    #[serde(borrow)]
-    digit: Cow<'a, str>,
-}
-
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde_json::{Value, json};
+    use serde_json::json;
+    use strowger_sdk::testing::{hear, say};
 
     use super::*;
 
@@ -182,19 +152,8 @@ mod tests {
 
     fn started() -> AudioStream {
         let mut stream = AudioStream { envelopes: None };
-        assert!(matches!(read(&mut stream, START)[..], [MediaEvent::Started(_)]));
+        assert!(matches!(hear(&mut stream, START)[..], [MediaEvent::Started(_)]));
         stream
-    }
-
-    fn read(stream: &mut AudioStream, text: &str) -> Vec<MediaEvent> {
-        stream.deserialize_frame(Message::Text(text.to_owned()))
-    }
-
-    fn written(stream: &mut AudioStream, frame: MediaFrame) -> Value {
-        match &stream.serialize_frame(frame).unwrap()[..] {
-            [Message::Text(text)] => serde_json::from_str(text).unwrap(),
-            other => panic!("{other:?}"),
-        }
     }
 
     #[test]
@@ -206,7 +165,7 @@ mod tests {
             stream_id: Some("s\"/<>&".to_owned()),
             ..Started::default()
         };
-        assert_eq!(read(&mut stream, START), [MediaEvent::Started(event)]);
+        assert_eq!(hear(&mut stream, START), [MediaEvent::Started(event)]);
     }
 
     #[test]
@@ -220,21 +179,21 @@ mod tests {
                 timestamp_ms: None,
             })]
         };
-        assert_eq!(read(&mut stream, message), frame(Some(41)));
-        assert_eq!(read(&mut stream, &message.replace("41,", "\"41\",")), frame(Some(41)));
-        assert_eq!(read(&mut stream, &message.replace("41,", "null,")), frame(None));
-        assert_eq!(read(&mut stream, &message.replace("\"inbound\"", "\"outbound\"")), []);
+        assert_eq!(hear(&mut stream, message), frame(Some(41)));
+        assert_eq!(hear(&mut stream, &message.replace("41,", "\"41\",")), frame(Some(41)));
+        assert_eq!(hear(&mut stream, &message.replace("41,", "null,")), frame(None));
+        assert_eq!(hear(&mut stream, &message.replace("\"inbound\"", "\"outbound\"")), []);
     }
 
     #[test]
     fn the_other_events_are_read() {
         let mut stream = started();
         let dtmf = r##"{"event":"dtmf","dtmf":{"digit":"#"}}"##;
-        assert_eq!(read(&mut stream, dtmf), [MediaEvent::Dtmf("#".to_owned())]);
+        assert_eq!(hear(&mut stream, dtmf), [MediaEvent::Dtmf("#".to_owned())]);
         let played = r#"{"event":"playedStream","name":"turn 1"}"#;
-        assert_eq!(read(&mut stream, played), [MediaEvent::Mark("turn 1".to_owned())]);
-        assert_eq!(read(&mut stream, r#"{"event":"clearedAudio","streamId":"s"}"#), []);
-        assert_eq!(read(&mut stream, r#"{"event":"whisper"}"#), []);
+        assert_eq!(hear(&mut stream, played), [MediaEvent::Mark("turn 1".to_owned())]);
+        assert_eq!(hear(&mut stream, r#"{"event":"clearedAudio","streamId":"s"}"#), []);
+        assert_eq!(hear(&mut stream, r#"{"event":"whisper"}"#), []);
     }
 
     #[test]
@@ -257,7 +216,7 @@ mod tests {
             r#"{"event":"playedStream"}"#,
         ] {
             assert!(
-                matches!(read(&mut stream, text)[..], [MediaEvent::Malformed(_)]),
+                matches!(hear(&mut stream, text)[..], [MediaEvent::Malformed(_)]),
                 "{text}"
             );
         }
@@ -267,29 +226,28 @@ mod tests {
         ));
         let mut early = AudioStream { envelopes: None };
         let media = r#"{"event":"media","media":{"payload":"AA=="}}"#;
-        assert!(matches!(read(&mut early, media)[..], [MediaEvent::Malformed(_)]));
+        assert!(matches!(hear(&mut early, media)[..], [MediaEvent::Malformed(_)]));
     }
 
     #[test]
     fn what_is_written_names_the_stream() {
         let mut stream = started();
         let id = "s\"/<>&";
-        for length in [0, 1, 2, 3, 160] {
-            let payload = vec![0xa5; length];
-            let audio = written(&mut stream, MediaFrame::Audio(payload.clone()));
+        for (payload, encoded) in [(vec![], ""), (vec![0xa5; 2], "paU="), (vec![0xa5; 3], "paWl")] {
+            let audio = say(&mut stream, MediaFrame::Audio(payload));
             let media = json!({
-                "contentType": ENCODING, "sampleRate": SAMPLE_RATE_HZ, "payload": STANDARD.encode(payload),
+                "contentType": ENCODING, "sampleRate": SAMPLE_RATE_HZ, "payload": encoded,
             });
             assert_eq!(audio, json!({ "event": "playAudio", "media": media, "streamId": id }));
         }
-        let clear = written(&mut stream, MediaFrame::Clear);
+        let clear = say(&mut stream, MediaFrame::Clear);
         assert_eq!(clear, json!({ "event": "clearAudio", "streamId": id }));
-        let mark = written(&mut stream, MediaFrame::Mark("turn \"2\"".to_owned()));
+        let mark = say(&mut stream, MediaFrame::Mark("turn \"2\"".to_owned()));
         assert_eq!(
             mark,
             json!({ "event": "checkpoint", "streamId": id, "name": "turn \"2\"" })
         );
-        let stop = written(&mut stream, MediaFrame::Stop);
+        let stop = say(&mut stream, MediaFrame::Stop);
         assert_eq!(stop, json!({ "event": "stop", "streamId": id }));
         let digit = stream.serialize_frame(MediaFrame::Dtmf("5".to_owned()));
         assert_eq!(digit, Err(FrameProblem::Unsupported));

@@ -34,10 +34,7 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
     if !is_e164(address) {
         return Ok(Ownership::NotApplicable);
     }
-    Ok(match find(config, address, io)? {
-        Some(_) => Ownership::Owned,
-        None => Ownership::NotOwned,
-    })
+    Ok(Ownership::of(find(config, address, io)?.is_some()))
 }
 
 pub(crate) fn configure_inbound(
@@ -69,11 +66,7 @@ pub(crate) fn configure_inbound(
         };
     }
     let Some(attachment) = found else {
-        return Err(Failure::request(
-            "number-not-owned",
-            "The Vobiz account does not have this number, so its calls cannot be directed here; check the number, or get it in the Vobiz console.",
-        )
-        .into());
+        return Err(Failure::number_not_owned("Vobiz").into());
     };
     let attached = matches!(&attachment, Attachment::Application(id) if id == application_id);
     // The number first: should it be refused, the application that other numbers share stays as it was.
@@ -84,11 +77,7 @@ pub(crate) fn configure_inbound(
         attached_or_why(response)?;
     }
     let changed = point_application(config, application_id, webhook_url, io)?;
-    Ok(if attached && !changed {
-        Synchronisation::Unchanged
-    } else {
-        Synchronisation::Done
-    })
+    Ok(Synchronisation::of(changed || !attached))
 }
 
 fn attached_or_why(response: Response) -> Result<(), Failure> {

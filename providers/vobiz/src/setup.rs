@@ -1,7 +1,7 @@
 //! The application that a configuration needs at Vobiz, and what is left for a person to do.
 
 use serde_json::{Value, json};
-use strowger_sdk::{Detail, DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
+use strowger_sdk::{DetailGroup, Facts, Failure, FieldValue, Io, Outcome, PublicUrls, Request, Saving, Step};
 
 use crate::api;
 use crate::spec::Config;
@@ -27,63 +27,42 @@ pub(crate) fn prepare(config: &Config, saving: &Saving, io: &mut Io) -> Outcome<
         .get("app_id")
         .and_then(api::text)
         .ok_or_else(|| Failure::unexpected_answer("an application without an identifier"))?;
-    Ok(vec![FieldValue {
-        name: "application_id".to_owned(),
-        value: Value::from(id).to_string(),
-    }])
+    Ok(vec![FieldValue::new("application_id", &id)])
 }
 
 pub(crate) fn checklist(config: &Config, facts: &Facts) -> Vec<Step> {
-    let step = |key: &str, title: &str, description: &str, complete: bool, blocks_outbound: bool| Step {
-        key: key.to_owned(),
-        title: title.to_owned(),
-        description: description.to_owned(),
-        complete,
-        blocks_outbound,
-    };
     vec![
-        step(
+        Step::new(
             "application",
             "Vobiz application",
             "Save the configuration to have an application made at Vobiz, or enter the ID of one of yours.",
             config.application_id.is_some(),
-            false,
         ),
-        step(
+        Step::new(
             "caller_id",
             "Phone number",
             "Add a number of your Vobiz account to call from.",
             facts.active_numbers > 0,
-            true,
-        ),
-        step(
+        )
+        .blocks_outbound(),
+        Step::new(
             "inbound_routing",
             "Inbound calls",
             "Choose an agent for one of the numbers; it is then attached to the application at Vobiz.",
             facts.inbound_numbers > 0,
-            false,
         ),
     ]
 }
 
 pub(crate) fn details(config: &Config, urls: &PublicUrls) -> Vec<DetailGroup> {
-    let detail = |label: &str, value: &str| Detail {
-        label: label.to_owned(),
-        value: value.to_owned(),
-    };
     let Some(application_id) = config.application_id.as_deref() else {
         return Vec::new();
     };
-    vec![DetailGroup {
-        title: "Vobiz application".to_owned(),
-        description: Some(
-            "Numbers are attached to this application, and its addresses are set, from here when a number gets an agent."
-                .to_owned(),
-        ),
-        details: vec![
-            detail("Application ID", application_id),
-            detail("Answer URL (POST)", &urls.dispatcher),
-            detail("Hangup URL (POST)", &urls.dispatcher),
-        ],
-    }]
+    vec![
+        DetailGroup::new("Vobiz application")
+            .describe("Numbers are attached to this application, and its addresses are set, from here when a number gets an agent.")
+            .detail("Application ID", application_id)
+            .detail("Answer URL (POST)", &urls.dispatcher)
+            .detail("Hangup URL (POST)", &urls.dispatcher),
+    ]
 }

@@ -121,7 +121,7 @@ fn nonce<'a>(webhook: &'a Webhook, version: &Version) -> Result<Option<&'a str>,
 mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::Sha256;
-    use strowger_sdk::{Check, Header, Sealed, Segment};
+    use strowger_sdk::{Check, Sealed, Segment, testing};
 
     use super::*;
 
@@ -136,13 +136,7 @@ mod tests {
     }
 
     fn webhook(url: &str, headers: &[(&str, &str)]) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: url.to_owned(),
-            headers: headers.iter().map(|(name, value)| Header::new(*name, *value)).collect(),
-            body: b"CallUUID=u1".to_vec(),
-            received_at: 0,
-        }
+        testing::webhook("POST", url, headers, "CallUUID=u1")
     }
 
     fn sign(message: &str) -> String {

@@ -3,7 +3,6 @@
 //! Calls are the application's and take a token signed with its private key; applications and numbers are the account's
 //! and take key and secret. <https://developer.vonage.com/en/getting-started/concepts/authentication>
 
-use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use strowger_sdk::{Call, Failure, JwtAlgorithm, Request, Response, join_path};
 
@@ -87,22 +86,9 @@ pub(crate) fn accept(response: Response, credentials: &str) -> Result<Response, 
 pub(crate) const APPLICATION: &str = "Application ID and Private Key";
 pub(crate) const ACCOUNT: &str = "API Key and API Secret";
 
-/// The body as JSON of this shape. What stands between Vonage and the gateway may have cut or replaced it, so the same
-/// request may succeed later.
-pub(crate) fn read<T: DeserializeOwned>(response: &Response) -> Result<T, Failure> {
-    response.read_json().map_err(Failure::retryable)
-}
-
-/// A success without a body that matters, and not the page of a proxy that answers everything with a success.
-pub(crate) fn confirm(response: &Response) -> Result<(), Failure> {
-    if response.body.is_empty() {
-        return Ok(());
-    }
-    read::<IgnoredAny>(response).map(|_| ())
-}
-
 #[cfg(test)]
 mod tests {
+    use strowger_sdk::testing::call;
     use strowger_sdk::{Direction, FailureKind, FailureOwner};
 
     use super::*;
@@ -137,28 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_another_shape_may_be_right_later() {
-        for body in ["<html>", "{\"uuid\":", "", "[]"] {
-            let failure = read::<Attachment>(&Response::text(body)).unwrap_err();
-            assert_eq!(
-                (failure.kind, failure.retryable),
-                (FailureKind::Carrier, true),
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
     fn a_call_is_reached_in_its_region_and_nowhere_else() {
-        let mut call = Call {
-            id: "1".to_owned(),
-            provider_call_id: Some("a\"/<>&".to_owned()),
-            direction: Direction::Inbound,
-            caller: String::new(),
-            callee: String::new(),
-            routes: vec![],
-            attachment: None,
-        };
+        let mut call = call(Direction::Inbound, Some("a\"/<>&"));
         assert_eq!(
             call_url(&call).unwrap(),
             "https://api.nexmo.com/v1/calls/a%22%2F%3C%3E%26"

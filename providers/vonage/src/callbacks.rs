@@ -8,9 +8,6 @@ use strowger_sdk::{Call, CallEvent, CallStatus, CallbackOutcome, Direction, Fail
 use crate::api;
 use crate::payload::Payload;
 
-/// The contract's bound on `status-event.cause`, in characters.
-const CAUSE_MAX_CHARS: usize = 100;
-
 /// What the provider keeps of a call.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Attachment {
@@ -57,11 +54,7 @@ pub(crate) fn learned(call: &Call, webhook: Option<&Webhook>) -> Result<Learned,
     }
     // Of an outbound call Vonage asks once the callee has answered.
     if call.direction == Direction::Outbound && webhook.is_some() {
-        events.push(CallEvent::Status(StatusEvent {
-            status: CallStatus::InProgress,
-            duration_ms: None,
-            cause: None,
-        }));
+        events.push(CallEvent::status(CallStatus::InProgress));
     }
     Ok(Learned {
         call_uuid: call_uuid.map(str::to_owned),
@@ -103,12 +96,10 @@ fn call_events(call: &Call, payload: &Payload) -> Vec<CallEvent> {
         return events;
     };
     let Some(status) = call_status(word) else { return events };
-    events.push(CallEvent::Status(StatusEvent {
-        status,
-        // Vonage counts whole seconds.
-        duration_ms: payload.number("duration").and_then(|seconds| seconds.checked_mul(1000)),
-        cause: cause(status, word, payload),
-    }));
+    // Vonage counts whole seconds.
+    let duration_ms = payload.number("duration").and_then(|seconds| seconds.checked_mul(1000));
+    let event = StatusEvent::new(status).lasted_ms(duration_ms);
+    events.push(event.because(cause(status, word, payload)).into());
     events
 }
 
@@ -132,50 +123,24 @@ fn cause(status: CallStatus, word: &str, payload: &Payload) -> Option<String> {
         .into_iter()
         .find_map(|name| payload.text(name).filter(is_words))
         .map_or_else(String::new, |detail| format!(": {detail}"));
-    unhappy.then(|| format!("{word}{detail}").chars().take(CAUSE_MAX_CHARS).collect())
+    unhappy.then(|| format!("{word}{detail}"))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::{call, post_json};
 
     use super::*;
 
     const LEG: &str = "63f61863-4a51-4f6b-86e1-46edebcf9356";
 
-    fn call(direction: Direction, leg: Option<&str>) -> Call {
-        Call {
-            id: "1".to_owned(),
-            provider_call_id: leg.map(str::to_owned),
-            direction,
-            caller: "+442079460000".to_owned(),
-            callee: "+447700900000".to_owned(),
-            routes: vec![],
-            attachment: None,
-        }
-    }
-
-    fn post(body: &Value) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/".to_owned(),
-            headers: vec![Header::new("content-type", "application/json")],
-            body: body.to_string().into_bytes(),
-            received_at: 0,
-        }
-    }
-
     fn events(body: &Value) -> Vec<CallEvent> {
-        outcome(&call(Direction::Outbound, Some(LEG)), &post(body)).events
+        outcome(&call(Direction::Outbound, Some(LEG)), &post_json(body)).events
     }
 
     fn status(status: CallStatus, cause: Option<&str>) -> CallEvent {
-        CallEvent::Status(StatusEvent {
-            status,
-            duration_ms: None,
-            cause: cause.map(str::to_owned),
-        })
+        StatusEvent::new(status).because(cause.map(str::to_owned)).into()
     }
 
     #[test]
@@ -218,11 +183,7 @@ mod tests {
     #[test]
     fn the_end_of_a_call_has_a_duration_and_a_failure_a_cause() {
         let completed = json!({ "uuid": LEG, "status": "completed", "duration": "61", "rate": "0.00450000" });
-        let event = StatusEvent {
-            status: CallStatus::Completed,
-            duration_ms: Some(61_000),
-            cause: None,
-        };
+        let event = StatusEvent::new(CallStatus::Completed).lasted_ms(Some(61_000));
         assert_eq!(events(&completed), [CallEvent::Status(event)]);
         let detailed = json!({ "uuid": LEG, "status": "unanswered", "detail": "declined" });
         assert_eq!(
@@ -235,7 +196,7 @@ mod tests {
         let [CallEvent::Status(event)] = &events(&long)[..] else {
             panic!("no event")
         };
-        assert_eq!(event.cause.as_ref().map(String::len), Some(CAUSE_MAX_CHARS));
+        assert_eq!(event.cause.as_ref().map(String::len), Some(100));
     }
 
     #[test]
@@ -247,14 +208,17 @@ mod tests {
             events(&json!({ "uuid": "e0d4b8d2", "to": "447700900000", "status": "completed" })),
             []
         );
-        assert_eq!(outcome(&call(Direction::Outbound, None), &post(&socket)).events, []);
+        assert_eq!(
+            outcome(&call(Direction::Outbound, None), &post_json(&socket)).events,
+            []
+        );
         let bare = json!({ "uuid": LEG.replace('-', ""), "status": "ringing" });
         assert_eq!(events(&bare), [status(CallStatus::Ringing, None)]);
     }
 
     #[test]
     fn an_event_may_come_before_the_response_that_names_the_call() {
-        let early = post(&json!({ "uuid": LEG, "to": "447700900000", "status": "started" }));
+        let early = post_json(&json!({ "uuid": LEG, "to": "447700900000", "status": "started" }));
         assert_eq!(
             outcome(&call(Direction::Outbound, None), &early).events,
             [
@@ -266,21 +230,21 @@ mod tests {
 
     #[test]
     fn the_region_of_a_call_is_kept() {
-        let answer = post(&json!({ "uuid": LEG, "region_url": "https://api-eu-3.vonage.com" }));
+        let answer = post_json(&json!({ "uuid": LEG, "region_url": "https://api-eu-3.vonage.com" }));
         let inbound = call(Direction::Inbound, Some(LEG));
         assert_eq!(
             learned(&inbound, Some(&answer)).unwrap().events,
             [CallEvent::Attach(r#"{"host":"api-eu-3.vonage.com"}"#.to_owned())]
         );
         for elsewhere in ["https://evil.example", "http://api-eu-3.vonage.com", ""] {
-            let answer = post(&json!({ "uuid": LEG, "region_url": elsewhere }));
+            let answer = post_json(&json!({ "uuid": LEG, "region_url": elsewhere }));
             assert_eq!(learned(&inbound, Some(&answer)).unwrap().events, [], "{elsewhere}");
         }
     }
 
     #[test]
     fn an_answer_is_for_its_own_call_only() {
-        let answer = post(&json!({ "uuid": LEG }));
+        let answer = post_json(&json!({ "uuid": LEG }));
         let other = call(Direction::Outbound, Some("e0d4b8d2"));
         assert_eq!(learned(&other, Some(&answer)).unwrap_err().code, "call-mismatch");
         let known = learned(&call(Direction::Outbound, Some(LEG)), Some(&answer)).unwrap();

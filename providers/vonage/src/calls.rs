@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strowger_sdk::{
-    Call, Cost, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, Response, StatusReport,
+    Call, Cost, Failure, HangUpOutcome, Io, Outbound, Outcome, Placed, Request, Response, StatusReport, is_sip_uri,
 };
 
 use crate::api;
@@ -42,7 +42,7 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
         .ok_or_else(|| Failure::request("callee-invalid", "Vonage dials numbers with + and SIP addresses only."))?;
     let caller = outbound.caller_id.as_deref().unwrap_or(&call.caller);
     if caller.is_empty() {
-        return Err(Failure::request("caller-id-missing", "A call over Vonage needs a number to call from.").into());
+        return Err(Failure::caller_id_missing("Vonage").into());
     }
     let from = digits(caller).map(|number| Endpoint::Phone { number }).ok_or_else(|| {
         Failure::request(
@@ -65,11 +65,8 @@ pub(crate) fn place(config: &Config, call: &Call, outbound: &Outbound, io: &mut 
     };
     let request = Request::post(api::calls_url()).json(&new);
     let response = io.http(api::as_application(config, request))?;
-    let created: Created = api::read(&api::accept(response, api::APPLICATION)?)?;
-    Ok(Placed {
-        provider_call_id: created.uuid,
-        attachment: None,
-    })
+    let created: Created = api::accept(response, api::APPLICATION)?.read_json()?;
+    Ok(Placed::new(created.uuid))
 }
 
 pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<HangUpOutcome> {
@@ -78,7 +75,7 @@ pub(crate) fn hang_up(config: &Config, call: &Call, io: &mut Io) -> Outcome<Hang
     if response.status == 404 {
         return Ok(HangUpOutcome::AlreadyEnded);
     }
-    api::confirm(&api::accept(response, api::APPLICATION)?)?;
+    api::accept(response, api::APPLICATION)?.confirmed()?;
     Ok(HangUpOutcome::Ended)
 }
 
@@ -88,7 +85,7 @@ pub(crate) fn fetch_status(config: &Config, call: &Call, io: &mut Io) -> Outcome
         status: String,
         duration: Option<Value>,
     }
-    let resource: Resource = api::read(&fetch(config, call, io)?)?;
+    let resource: Resource = fetch(config, call, io)?.read_json()?;
     let status = call_status(&resource.status).ok_or_else(|| Failure::unexpected_answer("an unknown call status"))?;
     Ok(StatusReport {
         status,
@@ -106,7 +103,7 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
         price: Option<Value>,
         duration: Option<Value>,
     }
-    let resource: Resource = api::read(&fetch(config, call, io)?)?;
+    let resource: Resource = fetch(config, call, io)?.read_json()?;
     let price = match resource.price {
         Some(Value::String(price)) => price,
         Some(price @ Value::Number(_)) => price.to_string(),
@@ -116,14 +113,8 @@ pub(crate) fn fetch_cost(config: &Config, call: &Call, io: &mut Io) -> Outcome<O
     if price.is_empty() {
         return Ok(None);
     }
-    if !is_decimal(&price) {
-        return Err(Failure::unexpected_answer("a price that is no number").into());
-    }
-    Ok(Some(Cost {
-        amount: price,
-        currency: CURRENCY.to_owned(),
-        duration_s: resource.duration.as_ref().and_then(seconds).unwrap_or(0),
-    }))
+    let duration_s = resource.duration.as_ref().and_then(seconds).unwrap_or(0);
+    Ok(Some(Cost::new(&price, CURRENCY, duration_s)?))
 }
 
 fn fetch(config: &Config, call: &Call, io: &mut Io) -> Outcome<Response> {
@@ -135,8 +126,7 @@ fn fetch(config: &Config, call: &Call, io: &mut Io) -> Outcome<Response> {
 }
 
 fn endpoint(address: &str) -> Option<Endpoint<'_>> {
-    let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    if matches!(scheme.as_deref(), Some("sip" | "sips")) {
+    if is_sip_uri(address) {
         return Some(Endpoint::Sip { uri: address });
     }
     digits(address).map(|number| Endpoint::Phone { number })
@@ -148,10 +138,4 @@ fn seconds(value: &Value) -> Option<u32> {
         Value::String(text) => text.trim().parse().ok(),
         value => value.as_u64().and_then(|seconds| u32::try_from(seconds).ok()),
     }
-}
-
-fn is_decimal(text: &str) -> bool {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    digits(whole) && digits(fraction)
 }

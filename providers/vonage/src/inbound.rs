@@ -1,6 +1,6 @@
 //! Recognising Vonage's webhooks and reading whose they are, before anything is verified.
 
-use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook};
+use strowger_sdk::{CallReference, InboundCall, Recognition, Webhook, is_e164, is_withheld};
 
 use crate::payload::Payload;
 use crate::token::{self, Claims};
@@ -66,18 +66,13 @@ fn looks_like_vonages(payload: &Payload) -> bool {
 
 /// Vonage writes numbers in international form without the plus sign, and a word in place of a number that is withheld.
 fn caller(from: &str) -> String {
-    let withheld = matches!(
-        from.to_ascii_lowercase().as_str(),
-        "anonymous" | "private" | "restricted" | "unavailable" | "unknown" | "withheld"
-    );
-    if withheld { String::new() } else { e164(from) }
+    if is_withheld(from) { String::new() } else { e164(from) }
 }
 
 fn e164(number: &str) -> String {
-    let international =
-        (8..=15).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()) && !number.starts_with('0');
-    if international {
-        format!("+{number}")
+    let international = format!("+{number}");
+    if is_e164(&international) && !number.starts_with('0') {
+        international
     } else {
         number.to_owned()
     }
@@ -88,7 +83,7 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
-    use strowger_sdk::Header;
+    use strowger_sdk::testing::webhook;
 
     use super::*;
 
@@ -98,16 +93,12 @@ mod tests {
     }
 
     fn post(claims: Option<&Value>, body: &Value) -> Webhook {
-        Webhook {
-            method: "POST".to_owned(),
-            url: "https://gateway.example/api/v1/telephony/inbound/run".to_owned(),
-            headers: claims
-                .map(|claims| Header::new("Authorization", token(claims)))
-                .into_iter()
-                .collect(),
-            body: body.to_string().into_bytes(),
-            received_at: 0,
-        }
+        let authorization = claims.map(token);
+        let headers: Vec<(&str, &str)> = authorization
+            .iter()
+            .map(|token| ("Authorization", token.as_str()))
+            .collect();
+        webhook("POST", "https://gateway.example/", &headers, body.to_string())
     }
 
     fn claims() -> Value {

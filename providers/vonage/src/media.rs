@@ -6,13 +6,12 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use strowger_sdk::envelope::{self, PARAMETERS_MAX, quoted};
 use strowger_sdk::{Call, FrameProblem, Leg, MediaEvent, MediaFrame, Message, Started};
 
 use crate::ncco::CONTENT_TYPE;
 use crate::spec::Config;
 
-/// The contract's bound on `started.parameters`.
-const PARAMETERS_MAX: usize = 64;
 const CLEAR: &str = r#"{"action":"clear"}"#;
 
 /// One socket.
@@ -87,11 +86,7 @@ impl MediaSocket {
                     .digit
                     .or_else(|| message.dtmf?.digit)
                     .ok_or("dtmf without a digit")?;
-                let digit = digit.to_ascii_uppercase();
-                match digit.as_bytes() {
-                    [b'0'..=b'9' | b'*' | b'#' | b'A'..=b'D'] => Ok(Some(MediaEvent::Dtmf(digit))),
-                    _ => Err("a digit that no telephone has"),
-                }
+                envelope::digit(&digit).map(Some)
             }
             "websocket:notify" => {
                 let name = message.payload.and_then(|payload| payload.mark);
@@ -141,8 +136,7 @@ fn is_ours(content_type: &str) -> bool {
 
 /// Asks Vonage to send the payload back when it has played what came before.
 fn notify(mark: &str) -> String {
-    let quoted = serde_json::to_string(mark).expect("a string is JSON");
-    format!(r#"{{"action":"notify","payload":{{"mark":{quoted}}}}}"#)
+    format!(r#"{{"action":"notify","payload":{{"mark":{}}}}}"#, quoted(mark))
 }
 
 #[derive(Deserialize)]
@@ -167,6 +161,7 @@ struct Payload {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use strowger_sdk::testing::{hear as read, say};
 
     use super::*;
 
@@ -179,10 +174,6 @@ mod tests {
 
     fn started() -> MediaSocket {
         MediaSocket { state: State::Started }
-    }
-
-    fn read(socket: &mut MediaSocket, text: &str) -> Vec<MediaEvent> {
-        socket.deserialize_frame(Message::Text(text.to_owned()))
     }
 
     fn hear(socket: &mut MediaSocket, payload: &[u8]) -> Vec<MediaEvent> {
@@ -296,13 +287,9 @@ mod tests {
             socket.serialize_frame(MediaFrame::Audio(payload.clone())),
             Ok(vec![Message::Binary(payload)])
         );
-        let mut command = |frame: MediaFrame| match &socket.serialize_frame(frame).unwrap()[..] {
-            [Message::Text(text)] => serde_json::from_str::<Value>(text).unwrap(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(command(MediaFrame::Clear), json!({ "action": "clear" }));
+        assert_eq!(say(&mut socket, MediaFrame::Clear), json!({ "action": "clear" }));
         assert_eq!(
-            command(MediaFrame::Mark("turn \"2\"".to_owned())),
+            say(&mut socket, MediaFrame::Mark("turn \"2\"".to_owned())),
             json!({ "action": "notify", "payload": { "mark": "turn \"2\"" } })
         );
         for frame in [MediaFrame::Dtmf("1".to_owned()), MediaFrame::Stop] {

@@ -4,13 +4,12 @@
 //! Vonage does not know is not carried out at all.
 
 use serde::Serialize;
-use strowger_sdk::{Direction, RejectionReason, Response};
+use strowger_sdk::{Direction, NOT_AVAILABLE, RejectionReason, Response};
 
 /// The content type of the media socket: signed 16-bit samples, little endian whatever RFC 3551 says of L16.
 pub(crate) const CONTENT_TYPE: &str = "audio/l16;rate=16000";
 
-/// Spoken to whoever called: they must not tell how the gateway is set up.
-const NOT_AVAILABLE: &str = "This number cannot take your call right now. Please try again later.";
+/// Spoken to whoever called.
 const BUSY: &str = "All lines are busy right now. Please try again later.";
 /// Spoken to whom we called.
 const NOT_CONNECTED: &str = "We are sorry, this call cannot be connected. Goodbye.";

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Synchronisation};
+use strowger_sdk::{Failure, Io, Outcome, Ownership, Request, Synchronisation, is_e164};
 
 use crate::api;
 use crate::spec::Config;
@@ -31,11 +31,7 @@ pub(crate) fn validate(config: &Config, address: &str, io: &mut Io) -> Outcome<O
     let Some(number) = digits(address) else {
         return Ok(Ownership::NotApplicable);
     };
-    Ok(if find(config, number, io)?.is_some() {
-        Ownership::Owned
-    } else {
-        Ownership::NotOwned
-    })
+    Ok(Ownership::of(find(config, number, io)?.is_some()))
 }
 
 pub(crate) fn configure_inbound(
@@ -58,12 +54,7 @@ pub(crate) fn configure_inbound(
         )
         .into());
     }
-    let number = find(config, number, io)?.ok_or_else(|| {
-        Failure::request(
-            "number-not-owned",
-            "The Vonage account does not have this number, so its calls cannot be directed here.",
-        )
-    })?;
+    let number = find(config, number, io)?.ok_or_else(|| Failure::number_not_owned("Vonage"))?;
 
     // Vonage does not look at the application in these cases; changing it would look like success.
     let forwarded = matches!(number.voice_callback_type.as_deref(), Some("sip" | "tel" | "vxml"));
@@ -88,18 +79,13 @@ pub(crate) fn configure_inbound(
     if !linked {
         link(config, &number, io)?;
     }
-    Ok(if linked && !directed {
-        Synchronisation::Unchanged
-    } else {
-        Synchronisation::Done
-    })
+    Ok(Synchronisation::of(directed || !linked))
 }
 
-/// A number as Vonage writes it: 8 to 15 digits (ITU-T E.164 §6) without the plus sign. SIP addresses and extensions are
+/// A number as Vonage writes it, without the plus sign. SIP addresses and extensions are
 /// not numbers of the account.
 pub(crate) fn digits(address: &str) -> Option<&str> {
-    let digits = address.strip_prefix('+')?;
-    ((8..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
+    address.strip_prefix('+').filter(|_| is_e164(address))
 }
 
 fn find(config: &Config, number: &str, io: &mut Io) -> Outcome<Option<OwnedNumber>> {
@@ -115,7 +101,7 @@ fn find(config: &Config, number: &str, io: &mut Io) -> Outcome<Option<OwnedNumbe
         ("size", "100"),
     ]);
     let response = api::accept(io.http(api::as_account(config, request))?, api::ACCOUNT)?;
-    let page: Page = api::read(&response)?;
+    let page: Page = response.read_json()?;
     // The filter matches beginnings; only the number itself will do.
     Ok(page
         .numbers
@@ -131,7 +117,7 @@ fn direct_application(config: &Config, webhook_url: &str, io: &mut Io) -> Outcom
     if response.status == 404 {
         return Err(no_application().into());
     }
-    let current: Map<String, Value> = api::read(&api::accept(response, api::ACCOUNT)?)?;
+    let current: Map<String, Value> = api::accept(response, api::ACCOUNT)?.read_json()?;
     let mut wanted = current.clone();
     direct(&mut wanted, webhook_url)?;
     if wanted == current {
@@ -144,7 +130,7 @@ fn direct_application(config: &Config, webhook_url: &str, io: &mut Io) -> Outcom
     if response.status == 404 {
         return Err(no_application().into());
     }
-    api::confirm(&api::accept(response, api::ACCOUNT)?)?;
+    api::accept(response, api::ACCOUNT)?.confirmed()?;
     Ok(true)
 }
 
@@ -190,7 +176,7 @@ fn link(config: &Config, number: &OwnedNumber, io: &mut Io) -> Outcome<()> {
     }
     let request = Request::post(api::numbers_url("number/update")).form(&form);
     let response = api::accept(io.http(api::as_account(config, request))?, api::ACCOUNT)?;
-    let answer: Answer = api::read(&response)?;
+    let answer: Answer = response.read_json()?;
     if answer.error_code.is_some_and(|code| code != "200") {
         return Err(Failure::request(
             "number-not-linked",

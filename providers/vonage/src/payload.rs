@@ -51,16 +51,12 @@ impl Payload {
 
 #[cfg(test)]
 mod tests {
+    use strowger_sdk::testing::webhook as sent;
+
     use super::*;
 
     fn webhook(method: &str, url: &str, body: &str) -> Webhook {
-        Webhook {
-            method: method.to_owned(),
-            url: url.to_owned(),
-            headers: vec![],
-            body: body.as_bytes().to_vec(),
-            received_at: 0,
-        }
+        sent(method, url, &[], body)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed};
+use strowger_sdk::{Encoding, Field, FieldProblem, MediaProfile, ProviderSpec, Route, Sealed, read_credentials};
 
 use crate::api;
 
@@ -89,12 +89,7 @@ struct Credentials {
 }
 
 pub(crate) fn load(credentials: Value) -> Result<Config, Vec<FieldProblem>> {
-    let credentials: Credentials = serde_json::from_value(credentials).map_err(|_| {
-        vec![FieldProblem::new(
-            "application_id",
-            "The settings do not have the expected shape.",
-        )]
-    })?;
+    let credentials: Credentials = read_credentials(credentials, "application_id")?;
     let checks = [
         (
             is_uuid(&credentials.application_id),

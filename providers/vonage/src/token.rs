@@ -88,7 +88,7 @@ fn seconds(number: &Number) -> Option<i64> {
 mod tests {
     use hmac::{Hmac, KeyInit, Mac};
     use sha2::Sha256;
-    use strowger_sdk::Header as HttpHeader;
+    use strowger_sdk::testing::webhook;
 
     use super::*;
 
@@ -138,13 +138,7 @@ mod tests {
             ("Basic a.b.c", None),
             ("a.b.c", None),
         ] {
-            let webhook = Webhook {
-                method: "POST".to_owned(),
-                url: String::new(),
-                headers: vec![HttpHeader::new("Authorization", value)],
-                body: vec![],
-                received_at: 0,
-            };
+            let webhook = webhook("POST", "", &[("Authorization", value)], "");
             assert_eq!(presented(&webhook), expected, "{value}");
         }
     }

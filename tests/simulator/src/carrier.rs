@@ -10,6 +10,7 @@ mod instruction;
 mod ledger;
 mod media;
 mod notice;
+mod parameters;
 mod plivo;
 mod rest;
 mod telnyx;

@@ -1,4 +1,5 @@
 use serde_json::json;
+use strowger_sdk::testing::{call, hear as read};
 use strowger_sdk::{Direction, Sealed};
 
 use super::*;
@@ -18,20 +19,7 @@ fn open(format: Format) -> MediaSocket {
         media_format: format,
         dial_string: crate::destination::DEFAULT.to_owned(),
     };
-    let call = Call {
-        id: "7".to_owned(),
-        provider_call_id: Some(CALLER.to_owned()),
-        direction: Direction::Inbound,
-        caller: String::new(),
-        callee: String::new(),
-        routes: vec![],
-        attachment: None,
-    };
-    MediaSocket::open(&config, &call)
-}
-
-fn read(socket: &mut MediaSocket, text: &str) -> Vec<MediaEvent> {
-    socket.deserialize_frame(Message::Text(text.to_owned()))
+    MediaSocket::open(&config, &call(Direction::Inbound, Some(CALLER)))
 }
 
 fn started(announcement: &str) -> MediaSocket {

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::{
     super::{
         CallRecord, Carrier, Directive, Ledger, NumberRecord, RestAnswer, RestRequest, RestResponse, Subscription,
-        WebhookTarget,
     },
     AUTH_ID, AUTH_TOKEN, Plivo, RATE, cost, datetime, dialled, direction, hangup_cause, status_name,
 };
+use crate::carrier::parameters::{change, e164, is_web_address, target, text};
 use crate::report::{CallStatus, Direction};
 
 pub(super) fn application_key(id: &str) -> String {
@@ -87,31 +87,6 @@ fn body(request: &RestRequest) -> Map<String, Value> {
             .into_iter()
             .map(|(name, value)| (name, value.into()))
             .collect(),
-    }
-}
-
-fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    body.get(name)?.as_str().filter(|text| !text.is_empty())
-}
-
-fn target(body: &Map<String, Value>, url: &str, method: &str) -> Option<WebhookTarget> {
-    Some(WebhookTarget {
-        url: text(body, url)?.to_owned(),
-        method: text(body, method).unwrap_or("POST").to_owned(),
-    })
-}
-
-fn is_web_address(url: &str) -> bool {
-    url.starts_with("http://") || url.starts_with("https://")
-}
-
-/// E.164 of a number that is written with or without its plus sign; an address of another kind as it is.
-fn e164(written: &str) -> String {
-    let digits = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit());
-    if digits {
-        format!("+{written}")
-    } else {
-        written.to_owned()
     }
 }
 
@@ -257,12 +232,6 @@ fn update_application(ledger: &mut Ledger, id: &str, body: &Map<String, Value>) 
     success(202, json!({ "message": "changed" })).into()
 }
 
-fn change(application: &mut Value, body: &Map<String, Value>) {
-    for (name, value) in body {
-        application[name.as_str()] = value.clone();
-    }
-}
-
 fn unusable_url(body: &Map<String, Value>) -> Option<RestResponse> {
     ["answer_url", "hangup_url", "fallback_answer_url"]
         .into_iter()
@@ -358,6 +327,7 @@ mod tests {
         super::{OTHER_APPLICATION, OTHER_NUMBER, OWN_NUMBER},
         *,
     };
+    use crate::carrier::WebhookTarget;
 
     fn request(method: &str, path: &str, body: &Value) -> RestRequest {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));

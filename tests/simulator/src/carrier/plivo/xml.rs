@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{
-    ConferenceChange, ConferenceInstruction, Instruction, StreamInstruction, WebhookResponse, WebhookTarget,
-};
+use super::super::{ConferenceChange, ConferenceInstruction, Instruction, StreamInstruction, WebhookResponse};
+use crate::carrier::parameters::address;
 use crate::markup::{self, Element};
 
 /// What a stream may carry. There are 24 kHz as well, which nobody here plays.
@@ -60,7 +59,7 @@ fn instruction(element: &Element) -> Result<Instruction, String> {
             Some(other) => return Err(invalid(&format!("a call is not hung up for `{other}`"))),
         },
         "Redirect" => {
-            let target = target(&element.text, element.attribute("method"));
+            let target = address(&element.text, element.attribute("method"));
             Instruction::Redirect(target.ok_or_else(|| invalid("an empty Redirect"))?)
         }
         "Conference" => Instruction::Conference(conference(element)),
@@ -68,13 +67,6 @@ fn instruction(element: &Element) -> Result<Instruction, String> {
             Instruction::Unknown(element.name.clone())
         }
         other => return Err(invalid(&format!("`{other}` is not an element"))),
-    })
-}
-
-fn target(url: &str, method: Option<&str>) -> Option<WebhookTarget> {
-    (!url.is_empty()).then(|| WebhookTarget {
-        url: url.to_owned(),
-        method: method.unwrap_or("POST").to_owned(),
     })
 }
 
@@ -104,7 +96,7 @@ fn stream(element: &Element) -> Result<Instruction, String> {
         parameters: parameters
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        status: target(status, element.attribute("statusCallbackMethod")),
+        status: address(status, element.attribute("statusCallbackMethod")),
         content_type: content_type.to_owned(),
         ..StreamInstruction::default()
     }))
@@ -115,7 +107,7 @@ fn conference(element: &Element) -> ConferenceInstruction {
     ConferenceInstruction {
         name: element.text.clone(),
         ends_on_exit: element.attribute("endConferenceOnExit") == Some("true"),
-        status: target(status, element.attribute("callbackMethod")),
+        status: address(status, element.attribute("callbackMethod")),
         events: vec![ConferenceChange::Joined, ConferenceChange::Left],
     }
 }
@@ -123,6 +115,7 @@ fn conference(element: &Element) -> ConferenceInstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::WebhookTarget;
 
     #[test]
     fn the_answer_of_a_voice_agent_is_read() {

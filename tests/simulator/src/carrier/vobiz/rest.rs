@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::{
     super::{
         CallRecord, Carrier, Directive, Ledger, NumberRecord, RestAnswer, RestRequest, RestResponse, Subscription,
-        WebhookTarget,
     },
     AUTH_ID, AUTH_TOKEN, RATE, Vobiz, cost, datetime, dialled, direction, hangup_cause, status_name,
 };
+use crate::carrier::parameters::{change, e164, is_web_address, target, text};
 use crate::report::{CallStatus, Direction};
 
 /// The most numbers on one page.
@@ -79,30 +79,6 @@ pub(super) fn handle(ledger: &mut Ledger, request: &RestRequest) -> RestAnswer {
         ("DELETE", ["numbers", number, "application"]) => detach(ledger, number),
         (_, ["Call" | "Application" | "numbers", ..]) => error(405, "method not allowed").into(),
         _ => not_found(),
-    }
-}
-
-fn text<'a>(body: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
-    body.get(name)?.as_str().filter(|text| !text.is_empty())
-}
-
-fn target(body: &Map<String, Value>, url: &str, method: &str) -> Option<WebhookTarget> {
-    Some(WebhookTarget {
-        url: text(body, url)?.to_owned(),
-        method: text(body, method).unwrap_or("POST").to_owned(),
-    })
-}
-
-fn is_web_address(url: &str) -> bool {
-    url.starts_with("http://") || url.starts_with("https://")
-}
-
-fn e164(written: &str) -> String {
-    let digits = !written.is_empty() && written.bytes().all(|byte| byte.is_ascii_digit());
-    if digits {
-        format!("+{written}")
-    } else {
-        written.to_owned()
     }
 }
 
@@ -208,12 +184,6 @@ fn update_application(ledger: &mut Ledger, id: &str, body: &Map<String, Value>) 
     }
     change(application, body);
     success(202, json!({ "message": "changed" })).into()
-}
-
-fn change(application: &mut Value, body: &Map<String, Value>) {
-    for (name, value) in body {
-        application[name.as_str()] = value.clone();
-    }
 }
 
 /// The search finds numbers that contain what is searched for.
@@ -330,6 +300,7 @@ mod tests {
         super::{OTHER_APPLICATION, OTHER_NUMBER, OWN_NUMBER},
         *,
     };
+    use crate::carrier::WebhookTarget;
 
     const ACCOUNT: &str = "/api/v1/Account/MA_K7QX2VDN";
 

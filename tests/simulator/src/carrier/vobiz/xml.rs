@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::{
-    ConferenceChange, ConferenceInstruction, Instruction, StreamInstruction, WebhookResponse, WebhookTarget,
-};
+use super::super::{ConferenceChange, ConferenceInstruction, Instruction, StreamInstruction, WebhookResponse};
+use crate::carrier::parameters::address;
 use crate::markup::{self, Element};
 
 /// What a stream may carry.
@@ -54,13 +53,13 @@ fn instruction(element: &Element) -> Result<Instruction, String> {
         },
         "Redirect" => {
             let method = element.attribute("method");
-            let target = target(&element.text, method).ok_or_else(|| invalid("an empty Redirect"))?;
+            let target = address(&element.text, method).ok_or_else(|| invalid("an empty Redirect"))?;
             Instruction::Redirect(target)
         }
         "Conference" => Instruction::Conference(ConferenceInstruction {
             name: element.text.clone(),
             ends_on_exit: element.attribute("endConferenceOnExit") == Some("true"),
-            status: target(
+            status: address(
                 element.attribute("callbackUrl").unwrap_or_default(),
                 element.attribute("callbackMethod"),
             ),
@@ -70,13 +69,6 @@ fn instruction(element: &Element) -> Result<Instruction, String> {
         other => return Err(invalid(&format!("`{other}` is not an element"))),
     };
     Ok(instruction)
-}
-
-fn target(url: &str, method: Option<&str>) -> Option<WebhookTarget> {
-    (!url.is_empty()).then(|| WebhookTarget {
-        url: url.to_owned(),
-        method: method.unwrap_or("POST").to_owned(),
-    })
 }
 
 fn stream(element: &Element) -> Result<Instruction, String> {
@@ -102,7 +94,7 @@ fn stream(element: &Element) -> Result<Instruction, String> {
         parameters: parameters
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
-        status: target(
+        status: address(
             element.attribute("statusCallbackUrl").unwrap_or_default(),
             element.attribute("statusCallbackMethod"),
         ),
@@ -114,6 +106,7 @@ fn stream(element: &Element) -> Result<Instruction, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::carrier::WebhookTarget;
 
     fn response(status: u16, content_type: &str, body: &str) -> WebhookResponse {
         WebhookResponse {

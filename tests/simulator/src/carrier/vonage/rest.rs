@@ -12,7 +12,7 @@ use super::{
     status_name, token, vonage_number,
 };
 use crate::{
-    carrier::Carrier,
+    carrier::{Carrier, parameters::is_web_address},
     report::{CallStatus, Direction},
 };
 
@@ -281,10 +281,6 @@ fn replace(application: &mut Value, wanted: Value) -> Result<(), String> {
     }
     *application = Value::Object(replaced);
     Ok(())
-}
-
-fn is_web_address(url: &str) -> bool {
-    url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn list_numbers(ledger: &Ledger, request: &RestRequest) -> RestResponse {
