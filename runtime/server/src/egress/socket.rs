@@ -292,11 +292,11 @@ mod tests {
     #[tokio::test]
     async fn a_granted_host_is_asked_with_headers_and_subprotocol() {
         let (address, serving) = server().await;
-        let url = format!("ws://{address}/ari/events?app=mine#top");
+        let url = format!("ws://{address}/pbx/events?app=mine#top");
         let mut socket = open(lan(), &url, &[&format!("http://{address}")]).await.unwrap();
         assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
         let asked = serving.await.unwrap();
-        assert_eq!(asked.uri(), "/ari/events?app=mine");
+        assert_eq!(asked.uri(), "/pbx/events?app=mine");
         assert_eq!(asked.headers()["authorization"], "Basic aHVzaA==");
         assert_eq!(asked.headers()["sec-websocket-protocol"], "events");
         assert_eq!(asked.headers()["host"], address.to_string());
@@ -312,9 +312,9 @@ mod tests {
             }],
             ..EgressConfig::default()
         };
-        let url = "ws://pbx.example:8088/ari/events?app=mine";
+        let url = "ws://pbx.example:8088/pbx/events?app=mine";
         open(config, url, &["http://pbx.example:8088"]).await.unwrap();
-        assert_eq!(serving.await.unwrap().uri(), "/base/ari/events?app=mine");
+        assert_eq!(serving.await.unwrap().uri(), "/base/pbx/events?app=mine");
     }
 
     #[tokio::test]

@@ -67,7 +67,7 @@ mod tests {
     const TTL: Duration = Duration::from_secs(30);
 
     fn key() -> LeaseKey {
-        LeaseKey::of(&Url::parse("wss://pbx.example/ari/events?app=strowger-1").unwrap())
+        LeaseKey::of(&Url::parse("wss://pbx.example/pbx/events?app=strowger-1").unwrap())
     }
 
     /// Two processes, each with a store of its own on one file.
@@ -125,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn another_socket_has_another_lease() {
         let store = testing::open().await;
-        let elsewhere = LeaseKey::of(&Url::parse("wss://pbx.example/ari/events?app=strowger-2").unwrap());
+        let elsewhere = LeaseKey::of(&Url::parse("wss://pbx.example/pbx/events?app=strowger-2").unwrap());
         assert!(store.take_lease(&key(), "one", TTL, 0).await.unwrap());
         assert!(store.take_lease(&elsewhere, "other", TTL, 0).await.unwrap());
     }
