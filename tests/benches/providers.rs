@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use strowger_host::operation::{Call, Direction};
-use strowger_host::{Credentials, Header, MediaFrame, Message, Moment, Provider, Verdict, Webhook, spec};
+use strowger_host::{Credentials, Header, MediaEvent, MediaFrame, Message, Moment, Provider, Verdict, Webhook, spec};
 use strowger_sdk::Leg;
 use strowger_simulator::Carrier;
 use strowger_simulator::carrier::{CallRecord, StreamInstruction, Tamper, WebhookKind, WebhookTarget, WireMessage};
@@ -44,6 +44,8 @@ fn row<P: strowger_sdk::Provider>() {
     for message in &started.0 {
         sandboxed.deserialize(message.clone()).expect("the stream starts");
     }
+    let heard = sandboxed.deserialize(started.1.clone()).expect("it runs");
+    assert!(matches!(heard[..], [MediaEvent::Audio { .. }]), "{name}: {heard:?}");
     let mut native = native_leg::<P>(&entered, &record);
     for message in &started.0 {
         native.deserialize_frame(to_native(message.clone()));
@@ -61,6 +63,8 @@ fn row<P: strowger_sdk::Provider>() {
             for message in &started.0 {
                 sandboxed.deserialize(message.clone()).expect("the stream starts");
             }
+            let sent = sandboxed.serialize(&MediaFrame::Audio(frame.clone())).expect("it runs");
+            assert!(sent.is_ok(), "{name}: {sent:?}");
             turns(
                 || drop(black_box(sandboxed.serialize(&MediaFrame::Audio(frame.clone())))),
                 || {
@@ -86,8 +90,13 @@ fn messages(
     record: &CallRecord,
     component: &Provider,
 ) -> ((Vec<Message>, Message), Vec<u8>) {
+    let format = component.spec().media.formats[0];
     let stream = StreamInstruction {
         url: "wss://gateway.example/api/v1/telephony/ws/token".to_owned(),
+        content_type: match format.encoding {
+            spec::Encoding::Pcmu | spec::Encoding::Pcma => "audio/x-mulaw;rate=8000".to_owned(),
+            spec::Encoding::L16Le | spec::Encoding::L16Be => format!("audio/l16;rate={}", format.sample_rate_hz),
+        },
         ..StreamInstruction::default()
     };
     let mut dialect = carrier.open_stream(record, &stream);
@@ -97,7 +106,6 @@ fn messages(
         .map(|n| (n as i16 * 37) % 8_000)
         .collect();
     let audio = dialect.audio(&dialect.sends().encode(&samples));
-    let format = component.spec().media.formats[0];
     let bytes = match format.encoding {
         spec::Encoding::Pcmu | spec::Encoding::Pcma => 1,
         spec::Encoding::L16Le | spec::Encoding::L16Be => 2,
