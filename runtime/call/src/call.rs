@@ -1017,8 +1017,9 @@ impl Call {
         let Some(ending) = &mut self.ending else {
             return Verdict::Late;
         };
-        if already_ended && ending.reason == EndReason::MediaLost {
-            // The call was over when the socket broke: closing it is how this carrier says goodbye.
+        if already_ended && ending.hang_ups == 1 && ending.reason == EndReason::MediaLost {
+            // The call was over when the socket broke: closing it is how this carrier says goodbye. Of a carrier that could
+            // not be asked at first nobody knows: it may have lost the call together with the socket.
             ending.reason = far_end;
             ending.detail = None;
             ending.guessed = true;

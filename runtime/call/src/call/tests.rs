@@ -369,6 +369,21 @@ fn lost_media_of_a_call_that_was_over_is_a_goodbye() {
 }
 
 #[test]
+fn a_carrier_that_was_away_with_the_media_has_lost_the_call() {
+    let mut story = Story::connected();
+    story.after_ms(2_000).tell(Event::MediaLost { reason: text("reset") });
+    story.tell(Event::HangUpFailed {
+        code: text("unreachable"),
+        message: String::new(),
+        retryable: true,
+    });
+    assert_eq!(story.wait(), ["hang-up 2"]);
+    story.tell(Event::HangUpDone { already_ended: true });
+    assert_eq!(story.tell(completed(2_000)), ["finish failed media_lost"]);
+    assert_eq!(story.outcome().detail.as_deref(), Some("reset"));
+}
+
+#[test]
 fn a_component_that_fails_ends_its_call() {
     let mut story = Story::connected();
     let failed = story.tell(Event::MediaFailed {
