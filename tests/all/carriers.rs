@@ -10,6 +10,10 @@ use crate::harness::{
     CALLEE, DEADLINE, Installation, Scenario, eventually, finished, frequency, in_order, ms, stream, tone,
 };
 
+/// Reserved for fiction, as the others are: somebody who is never at home, and a number that no agent has.
+const OTHER: &str = "+12025550166";
+const STRAY: &str = "+12025550177";
+
 /// An agent that is interrupted, answers, and hangs up when a key is pressed. It knows no carrier.
 fn agent() -> AgentScript {
     AgentScript::new()
@@ -254,6 +258,62 @@ async fn transfers(provider: &str) {
     }
 }
 
+/// A destination that is busy, and one that does not answer, leave the caller with the agent.
+async fn returns_the_caller(provider: &str) {
+    let script = AgentScript::new()
+        .on(AgentWhen::Start, [tone(440.0, 600).into()])
+        .on(AgentWhen::Dtmf('1'), [Transfer::to(CALLEE).into()])
+        .on(AgentWhen::Dtmf('2'), [Transfer::to(OTHER).ring_timeout_s(5).into()])
+        .on(AgentWhen::Dtmf('9'), [AgentDo::HangUp]);
+    let installation = start_with(provider, script).await;
+    installation.carrier.set_callee(CALLEE, Callee::Busy);
+    installation
+        .carrier
+        .set_callee(OTHER, Callee::NoAnswer { after: DEADLINE });
+    let call = installation.call_in(
+        CallerScript::new()
+            .wait_heard(ms(300), DEADLINE)
+            .press('1')
+            .silence(ms(2_500))
+            .press('2')
+            .silence(ms(9_000))
+            .press('9')
+            .stay(),
+    );
+    let agent = installation.heard_by_agent().await;
+    let failed: Vec<&str> = agent
+        .transfers
+        .iter()
+        .filter_map(|seen| seen.reason.as_deref())
+        .collect();
+    // The carrier's clock for ringing, and ours, come to an end at about the same time.
+    assert!(
+        failed == ["busy", "no_answer"] || failed == ["busy", "timeout"],
+        "{:?}",
+        agent.transfers
+    );
+    finished(&call).await;
+    let record = installation.closed_call().await;
+    assert_eq!(record["outcome"]["reason"], "agent_hung_up");
+}
+
+/// A call for a number that nobody has set up is refused in the carrier's own way, and does not ring on.
+async fn refuses_a_call_for_nobody(provider: &str) {
+    let installation = start(provider).await;
+    // It is set up at the carrier as our number is.
+    let own = installation.carrier.own_number();
+    installation.carrier.with_ledger(|ledger| {
+        let mut stray = ledger.number(own).unwrap().clone();
+        stray.number = STRAY.to_owned();
+        ledger.numbers.push(stray);
+    });
+    let call = installation.call_number(STRAY, CallerScript::new().stay(), Misbehaviour::default());
+    let report = finished(&call).await;
+    assert_ne!(report.hang_up, Some(HangUp::Person), "it rang on: {report:#?}");
+    assert!(report.stream().is_none());
+    assert!(installation.calls().await.is_empty());
+}
+
 macro_rules! carriers {
     ($($name:ident),*) => {$(
         mod $name {
@@ -270,6 +330,11 @@ macro_rules! carriers {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn transfers() {
                 super::transfers(stringify!($name)).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn refuses_a_call_for_nobody() {
+                super::refuses_a_call_for_nobody(stringify!($name)).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,3 +363,16 @@ macro_rules! carriers {
 }
 
 carriers!(ari, cloudonix, plivo, telnyx, twilio, vobiz, vonage);
+
+macro_rules! transferring {
+    ($($name:ident),*) => {
+        mod returns_the_caller {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::returns_the_caller(stringify!($name)).await;
+            })*
+        }
+    };
+}
+
+transferring!(ari, cloudonix, plivo, telnyx, twilio);

@@ -164,10 +164,9 @@ impl Transfer {
                 Step::Connect
             }
             (Phase::Dialing, CallStatus::Busy) => Step::Fail(TransferFailure::Busy),
-            (Phase::Dialing, CallStatus::NoAnswer) => Step::Fail(TransferFailure::NoAnswer),
-            (Phase::Dialing, CallStatus::Failed | CallStatus::Canceled | CallStatus::Completed) => {
-                Step::Fail(TransferFailure::CallFailed)
-            }
+            // A leg that the carrier withdrew by itself has rung for as long as it might.
+            (Phase::Dialing, CallStatus::NoAnswer | CallStatus::Canceled) => Step::Fail(TransferFailure::NoAnswer),
+            (Phase::Dialing, CallStatus::Failed | CallStatus::Completed) => Step::Fail(TransferFailure::CallFailed),
             (Phase::Connected, status) if status.is_terminal() => Step::DestinationLeft,
             (Phase::Over, CallStatus::Ringing | CallStatus::InProgress) if self.let_go() => Step::LetGo,
             // While the legs are being connected the carrier's word on that decides.

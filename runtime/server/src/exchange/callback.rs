@@ -101,7 +101,7 @@ impl Exchange {
         match self.find_call(provider, reference).await {
             Claim::Call(call) => self.tell_call(provider, *call, name, Told::Event, webhook, began).await,
             Claim::Nothing(response) => Ok(response),
-            Claim::Route(_) => Err(Refused::NoSuchCall),
+            Claim::Route(_) | Claim::Lost(_) => Err(Refused::NoSuchCall),
             Claim::Unavailable => Err(Refused::Unavailable),
         }
     }

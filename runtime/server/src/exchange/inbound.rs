@@ -39,7 +39,7 @@ impl Exchange {
     /// takes nobody's calls away; if no claim leads anywhere the first provider refuses.
     async fn dispatch(&self, webhook: Webhook) -> Result<Response, Refused> {
         let began = Instant::now();
-        let mut refused = None;
+        let (mut refused, mut lost) = (None, None);
         for (provider, recognition) in self.recognise(&webhook, self.inner.registry.providers()).await? {
             let claim = match recognition {
                 Recognition::InboundCall(call) => self.find_route(&provider, call).await,
@@ -52,9 +52,15 @@ impl Exchange {
                         .await;
                 }
                 Claim::Route(claimed) => return self.inbound_call(provider, *claimed, webhook, began).await,
-                Claim::Nothing(response) => drop(refused.get_or_insert(response)),
+                Claim::Lost(call) if refused.is_none() => drop(lost.get_or_insert((provider, *call))),
+                Claim::Lost(_) => {}
+                Claim::Nothing(response) if lost.is_none() => drop(refused.get_or_insert(response)),
+                Claim::Nothing(_) => {}
                 Claim::Unavailable => return Err(Refused::Unavailable),
             }
+        }
+        if let Some((provider, call)) = lost {
+            return self.misdirected(provider, call, webhook).await;
         }
         refused.ok_or(Refused::NotRecognised)
     }
@@ -148,7 +154,15 @@ impl Exchange {
                 caller,
                 callee,
             })),
-            Ok(None) => nothing(RejectionReason::UnknownNumber),
+            Ok(None) => {
+                tracing::info!(provider = provider.name(), "an inbound call is for no number of ours");
+                Claim::Lost(Box::new(Lost {
+                    account,
+                    provider_call_id,
+                    caller,
+                    callee,
+                }))
+            }
             Err(error) => {
                 tracing::error!(%error, "cannot look a number up");
                 Claim::Unavailable
@@ -203,7 +217,56 @@ impl Exchange {
             }
             Admission::Known(call) => self.answer_again(&arrival.provider, &call).await,
             Admission::Refused(reason) => self.reject(&arrival, reason).await,
-            Admission::Failed => Ok(arrival.provider.rejection(RejectionReason::Unavailable).clone()),
+            Admission::Failed => self.reject(&arrival, RejectionReason::Unavailable).await,
+        }
+    }
+
+    /// Somebody calls a number that is none of ours, over an account that is. Where the webhook is genuine, the call is
+    /// refused in the carrier's own way: one that reads no response would let it ring on.
+    async fn misdirected(&self, provider: Provider, lost: Lost, webhook: Webhook) -> Result<Response, Refused> {
+        let reason = RejectionReason::UnknownNumber;
+        let fallback = provider.rejection(reason).clone();
+        let account = match &lost.account {
+            Some(account) => account,
+            None => return Ok(fallback),
+        };
+        let configuration = match self.inner.store.only_configuration_of(provider.name(), account).await {
+            Ok(Some(configuration)) => configuration,
+            Ok(None) => return Ok(fallback),
+            Err(error) => {
+                tracing::error!(%error, "cannot look an account up");
+                return Err(Refused::Unavailable);
+            }
+        };
+        let Ok(credentials) = Credentials::check(provider.spec(), configuration.credentials.expose()) else {
+            return Ok(fallback);
+        };
+        let scope = Scope {
+            configuration: configuration.id.clone(),
+            provider: provider.name().to_owned(),
+        };
+        match self.verify(&provider, &credentials, &scope, &webhook).await {
+            Ok(()) => {}
+            // Whoever it is learns no more than that the number is not here.
+            Err(Refused::NotGenuine) => return Ok(fallback),
+            Err(_) => return Err(Refused::Unavailable),
+        }
+        let facts = CallFacts {
+            call_id: &new_call_id(),
+            direction: Direction::Inbound,
+            caller: lost.caller.as_ref().map_or("", |caller| caller.expose()),
+            callee: lost.callee.expose(),
+            provider_call_id: Some(&lost.provider_call_id),
+            attachment: None,
+        };
+        let call = facts.describe(&provider, &self.callback_base(&provider));
+        let operation = provider.reject_call(&credentials, call, reason, self.moment());
+        match self.inner.performer.run(operation, &scope).await {
+            Ok(response) => Ok(response),
+            Err(error) => {
+                tracing::error!(%error, "a call could not be refused in the carrier's own way");
+                Ok(fallback)
+            }
         }
     }
 
@@ -523,7 +586,9 @@ pub(super) enum Claim {
     Call(Box<CallRecord>),
     /// A number of ours.
     Route(Box<Claimed>),
-    /// Neither; what to answer if nobody has a better claim.
+    /// A call to no number of ours, if nobody has a better claim.
+    Lost(Box<Lost>),
+    /// Nothing; what to answer if nobody has a better claim.
     Nothing(Response),
     /// The store cannot tell right now.
     Unavailable,
@@ -535,6 +600,14 @@ pub(super) struct Claimed {
     pub(super) provider_call_id: ProviderCallId,
     pub(super) caller: Option<Address>,
     pub(super) callee: Address,
+}
+
+/// A claimed call to a number that is none of ours.
+pub(super) struct Lost {
+    account: Option<AccountId>,
+    provider_call_id: ProviderCallId,
+    caller: Option<Address>,
+    callee: Address,
 }
 
 /// A genuine inbound call on its way in, however it was announced.

@@ -82,7 +82,7 @@ fn fingerprint(webhook: &Webhook) -> String {
         digest.update((part.len() as u64).to_le_bytes());
         digest.update(part);
     }
-    hex::encode(&digest.finalize())
+    hex::encode(digest.finalize())
 }
 
 /// The reason for the log: in our words and in the provider's codes, never in its sentences, which may quote what came.

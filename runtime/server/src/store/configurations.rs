@@ -426,6 +426,28 @@ impl Store {
         Ok(configuration)
     }
 
+    /// The active configuration of this provider with this account id, if there is exactly one.
+    ///
+    /// # Errors
+    /// The database fails, or the configuration does not open.
+    pub async fn only_configuration_of(
+        &self,
+        provider: &str,
+        account_id: &AccountId,
+    ) -> Result<Option<Configuration>, StoreError> {
+        let Some(index) = self.account_index(provider, Some(account_id)) else {
+            return Ok(None);
+        };
+        let sql = format!(
+            "SELECT {COLUMNS} FROM telephony_configurations WHERE provider = $1 AND account_index = $2 AND inactive = 0 LIMIT 2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(provider).bind(index);
+        match query.fetch_all(&self.pool).await?.as_slice() {
+            [row] => self.configuration_of(row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Parks a configuration: until a user reactivates it, no call uses it. `true` when it was not parked before: parking it
     /// again keeps the first reason. The reason is for its user, and cut at 255 characters. `as_of` is when the configuration
     /// that cannot work was last changed: one that has been changed since is left alone.

@@ -136,7 +136,7 @@ fn a_destination_that_cannot_be_reached_leaves_the_caller_with_the_agent() {
         (CallStatus::Busy, "busy"),
         (CallStatus::NoAnswer, "no_answer"),
         (CallStatus::Failed, "call_failed"),
-        (CallStatus::Canceled, "call_failed"),
+        (CallStatus::Canceled, "no_answer"),
         (CallStatus::Completed, "call_failed"),
     ] {
         let mut story = dialing();
