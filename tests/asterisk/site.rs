@@ -171,9 +171,10 @@ impl Site {
         text
     }
 
-    /// Runs a program of the root, which is not heard.
+    /// Runs a program of the root, which is not heard. It ends with the thread that runs it, also when nobody is left to end it.
     pub(crate) fn run(&self, program: &str, arguments: &[String]) -> Child {
-        Command::new("chroot")
+        Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "chroot"])
             .arg(&self.root)
             .arg(program)
             .args(arguments)

@@ -21,8 +21,8 @@ const NONCE: &str = "x-plivo-signature-v3-nonce";
 const NONCE_MAX_CHARS: usize = 100;
 /// The contract's bound on proofs, half of it for each header, so that neither can crowd out the other.
 const PROOFS_MAX_PER_HEADER: usize = 8;
-/// The longest that the runtime remembers a nonce. Plivo repeats a webhook only when it could not connect or heard nothing
-/// for 40 seconds: a caller who waited that long is not lost by refusing the second one.
+/// The longest that the runtime remembers a nonce. The same webhook again is a retry and is taken; another one behind the
+/// nonce is not.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) fn proofs(config: &Config, webhook: &Webhook) -> Result<Vec<Proof>, Rejection> {
