@@ -146,11 +146,10 @@ pub(crate) async fn a_caller_hangs_up() {
 /// They give up at any point of the answer: before Asterisk has told, while it is told what to do, when it has done it.
 pub(crate) async fn callers_who_give_up_at_once_leave_nothing_behind() {
     let installation = Plan::new(greeting()).start().await;
-    let calls = (0..12_u64).map(|call| installation.telephone().calls_and_gives_up(OWN, ms(5 * call)));
+    let calls = (0..12_u64).map(|call| installation.telephone().calls_and_gives_up(OWN, ms(4 * call + 1)));
     let lines = join_all(calls).await;
     for line in &lines {
-        // The answer may have been faster, and then it is a call that the caller ends.
-        line.ended().await;
+        line.over().await;
     }
     eventually("all calls are over", async || {
         let calls = installation.api.calls().await;

@@ -226,9 +226,8 @@ impl Exchange {
     async fn misdirected(&self, provider: Provider, lost: Lost, webhook: Webhook) -> Result<Response, Refused> {
         let reason = RejectionReason::UnknownNumber;
         let fallback = provider.rejection(reason).clone();
-        let account = match &lost.account {
-            Some(account) => account,
-            None => return Ok(fallback),
+        let Some(account) = &lost.account else {
+            return Ok(fallback);
         };
         let configuration = match self.inner.store.only_configuration_of(provider.name(), account).await {
             Ok(Some(configuration)) => configuration,
