@@ -355,6 +355,18 @@ async fn a_call_that_cannot_be_answered_is_hung_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_is_gone_before_the_answer_has_withdrawn_the_call() {
+    let installation = start(scenario()).await;
+    let fault = strowger_simulator::RestFailure::next(strowger_simulator::RestFault::Status(409));
+    installation.carrier.fail_rest(fault.of("POST", "/answer"));
+    let call = installation.call_in(CallerScript::new().stay());
+    let record = installation.closed_call().await;
+    assert_eq!(record["outcome"]["status"], "canceled", "{record:#}");
+    assert_eq!(record["outcome"]["reason"], "caller_hung_up", "{record:#}");
+    call.hang_up();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_is_passed_over() {
     let installation = start(scenario()).await;
     let key = installation.carrier.event_sockets()[0].key.clone();

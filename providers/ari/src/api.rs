@@ -14,6 +14,9 @@ pub(crate) const ALLOCATION_FAILED: &str = "allocation-failed";
 /// Code of the failure to do something to a channel that has left, or to make one a second time.
 pub(crate) const CONFLICT: &str = "conflict";
 
+/// Code of the failure to answer a channel that is just being hung up.
+pub(crate) const NOT_ANSWERED: &str = "not-answered";
+
 /// Why a channel is hung up, in ARI's words; each becomes a Q.850 cause and, before the answer, a SIP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -124,6 +127,10 @@ pub(crate) fn accept(response: Response) -> Result<Response, Failure> {
         500 if message(&response).as_deref() == Some("Allocation failed") => Err(Failure::request(
             ALLOCATION_FAILED,
             "Asterisk could not make the channel (HTTP 500, allocation failed); look at its log, which says why.",
+        )),
+        500 if message(&response).as_deref() == Some("Failed to answer channel") => Err(Failure::request(
+            NOT_ANSWERED,
+            "Asterisk could not answer the channel (HTTP 500); look at its log, which says why.",
         )),
         500 if message(&response).is_some() => Err(Failure::carrier(
             "asterisk-error",

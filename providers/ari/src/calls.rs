@@ -245,9 +245,9 @@ fn expect_channel(response: &Response, channel: &str) -> Result<(), Failure> {
 
 fn caller_gone(failure: Failure) -> Failure {
     match failure.code.as_str() {
-        // Not found; not in Stasis any more; not to be answered any more.
-        "not-found" | "request-refused" | api::CONFLICT => {
-            Failure::request("caller-gone", "The other side hung up before the call was set up.")
+        // Not found; not in Stasis any more; not to be answered any more; on its way out.
+        "not-found" | "request-refused" | api::CONFLICT | api::NOT_ANSWERED => {
+            Failure::request("call-not-found", "The other side hung up before the call was set up.")
         }
         _ => failure,
     }

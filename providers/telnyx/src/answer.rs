@@ -23,7 +23,7 @@ pub(crate) fn answer(config: &Config, call: &Call, media: &MediaAddress, io: &mu
     let request = api::command(call.carrier_id()?, "answer", &body)?;
     let response = api::send_again(config, request, io)?;
     if api::has_ended(&response) {
-        return Err(Failure::request("call-ended", "The caller hung up before the call was answered.").into());
+        return Err(Failure::request("call-not-found", "The caller hung up before the call was answered.").into());
     }
     Ok(api::confirmed(response)?)
 }

@@ -297,7 +297,7 @@ fn check_failure(bench: &Bench, fault: Fault, failure: &Failure, place: &str, fi
 }
 
 /// Nothing is left to do about these.
-const FINAL: [&str; 5] = ["call-not-found", "call-ended", "call-gone", "caller-gone", "leg-gone"];
+const FINAL: [&str; 4] = ["call-not-found", "call-ended", "call-gone", "leg-gone"];
 
 /// What somebody can do.
 const ADVICE: [&str; 24] = [

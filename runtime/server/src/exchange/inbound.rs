@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use strowger_audio::SampleRate;
-use strowger_call::{Address, Call, CallId, Country, Direction, Event, Limits, ProviderCallId, Setup};
+use strowger_call::{Address, Call, CallId, CallStatus, Country, Direction, Event, Limits, ProviderCallId, Setup};
 use strowger_host::operation::{self, CallReference, InboundCall, Recognition};
 use strowger_host::{Ability, Credentials, Provider, RejectionReason, Response, Secret, Webhook};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::callback::Told;
-use super::context::CallFacts;
+use super::context::{CallFacts, is_forgotten};
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
 use crate::agent::AgentSpec;
 use crate::perform::PerformError;
@@ -407,6 +407,23 @@ impl Exchange {
                         .await,
                 );
                 Some(outcome.response)
+            }
+            Err(error) if is_forgotten(&error) => {
+                tracing::info!("the other side hung up before the call was connected");
+                let status = match context.direction {
+                    Direction::Inbound => CallStatus::Canceled,
+                    // Somebody had picked up.
+                    Direction::Outbound => CallStatus::Completed,
+                };
+                let ended = Event::Status {
+                    status,
+                    duration_ms: None,
+                    cause: None,
+                };
+                session.event(ended).await;
+                let rejection = context.provider.rejection(RejectionReason::Unavailable).clone();
+                session.answered.send_replace(Some(rejection.clone()));
+                is_read.then_some(rejection)
             }
             Err(error) => {
                 tracing::error!(%error, "a call could not be answered");
