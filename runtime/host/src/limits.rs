@@ -7,6 +7,16 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::inert::{HasInert, Inert};
 
+/// What a component needs before it has done anything, which follows from how it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Compiled code: one or two core instances and a memory of a few pages. Its instances come from a pool.
+    Compact,
+    /// An interpreter with its program: many core instances, tens of megabytes, a slow start.
+    Interpreted,
+}
+
 /// The bounds of one class of invocations. Every number has its reason; `docs/limits.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -48,6 +58,36 @@ impl Limits {
         cpu_ms_max: 2_000,
         ..Self::CONTROL
     };
+
+    /// Off the media path.
+    #[must_use]
+    pub const fn control(class: Class) -> Self {
+        Self::CONTROL.of(class)
+    }
+
+    /// On the media path.
+    #[must_use]
+    pub const fn media(class: Class) -> Self {
+        Self::MEDIA.of(class)
+    }
+
+    /// While a component is loaded.
+    #[must_use]
+    pub const fn load(class: Class) -> Self {
+        Self::LOAD.of(class)
+    }
+
+    /// An interpreter's heap is there before its program has done anything. Its time is bounded as everybody's.
+    const fn of(self, class: Class) -> Self {
+        match class {
+            Class::Compact => self,
+            Class::Interpreted => Self {
+                memory_bytes_max: 128 * 1024 * 1024,
+                table_elements_max: 200_000,
+                ..self
+            },
+        }
+    }
 }
 
 /// What a store carries.
