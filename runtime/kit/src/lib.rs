@@ -1,0 +1,11 @@
+//! What the author of a provider works with, and what stands between a stranger's component and an installation.
+//!
+//! [`conformance`] asks any component the questions that the contract answers, and needs nothing but the component: what it
+//! is asked with is derived from its own spec. [`Report`] says what held, what did not, why, and how to mend it, and what
+//! each export costs. This crate does no I/O of its own; whoever calls it reads the files.
+
+mod report;
+mod suite;
+
+pub use report::{Check, ExportCost, Outcome, Problem, Report};
+pub use suite::{ConformanceOptions, conformance};
