@@ -13,4 +13,5 @@
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "everything",
+    additional_derives: [serde::Serialize],
 });

@@ -113,6 +113,9 @@ pub enum InvokeError {
     /// Ours.
     #[error(transparent)]
     Host(#[from] HostFault),
+    /// The tenant has used up what its guests may use together.
+    #[error(transparent)]
+    Budget(#[from] crate::meter::OverBudget),
     /// The configuration did not pass the provider's own `config-loader`.
     #[error("the configuration is refused by the provider: {}", .0.iter().map(|p| format!("{}: {}", p.field, p.problem)).collect::<Vec<_>>().join("; "))]
     Configuration(Vec<crate::credentials::FieldProblem>),

@@ -1,11 +1,16 @@
 //! What one invocation may use, and how that is enforced.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 use crate::inert::{HasInert, Inert};
+use crate::meter::Meter;
+
+/// How often a running guest's clock is read. A deadline is met within this plus what the machine's scheduler costs.
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// What a component needs before it has done anything, which follows from how it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -100,6 +105,8 @@ pub(crate) struct State {
     /// The size of a growth that was refused.
     pub(crate) refused_bytes: Option<usize>,
     pub(crate) past_deadline: bool,
+    /// The tenant's, which each tick that finds the guest running is charged to.
+    pub(crate) meter: Option<Arc<Meter>>,
     /// Set at the first tick of an invocation: reading the thread's clock costs a system call that most invocations, done
     /// within one tick, need not make. The budget is thereby too generous by at most one tick.
     started: Option<(Duration, Instant)>,
@@ -114,6 +121,7 @@ impl State {
             table_elements: 0,
             refused_bytes: None,
             past_deadline: false,
+            meter: None,
             started: None,
         }
     }
@@ -127,6 +135,9 @@ impl State {
 
     /// Called on every tick of the epoch while the guest runs.
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
+        if let Some(meter) = &self.meter {
+            meter.charge_cpu(TICK);
+        }
         let cpu = thread_cpu_time();
         match self.started {
             None => {

@@ -1,16 +1,23 @@
 //! The media leg of one call inside the sandbox: envelopes in, envelopes out.
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::bindings::exports::strowger::provider::media as wit;
 use crate::credentials::Credentials;
 use crate::error::{GuestFault, InvokeError};
 use crate::limits::Limits;
 use crate::operation::{Call, Moment};
 use crate::provider::{Invocation, Provider, seal};
+use crate::recording::{self, arguments};
 use crate::sealed::Vault;
 use crate::spec::WireFormat;
 
 pub use crate::bindings::exports::strowger::provider::media::{AudioFrame, FrameProblem, MediaFrame, Message};
 
+const OPEN: &str = "media.leg";
+const DESERIALIZE: &str = "media.deserialize-frame";
+const SERIALIZE: &str = "media.serialize-frame";
 /// Events of one message, and messages of one frame.
 const EVENTS_MAX: usize = 64;
 const MESSAGES_MAX: usize = 4;
@@ -78,6 +85,8 @@ struct Live {
     invocation: Invocation,
     guest: wit::Guest,
     leg: wasmtime::component::ResourceAny,
+    /// As the guest was given it.
+    config: String,
 }
 
 impl std::fmt::Debug for Live {
@@ -116,33 +125,45 @@ impl Live {
         moment: &Moment,
     ) -> Result<Self, InvokeError> {
         // Setting up may take longer than one frame; the tighter bounds of the media path come after it.
-        let mut invocation = provider.instantiate(
-            Limits {
-                cpu_ms_max: Limits::CONTROL.cpu_ms_max,
-                ..Limits::MEDIA
-            },
-            moment,
-        )?;
+        let class = provider.class();
+        let mut invocation = provider
+            .instantiate(
+                Limits {
+                    cpu_ms_max: Limits::control(class).cpu_ms_max,
+                    ..Limits::media(class)
+                },
+                moment,
+            )?
+            .of_leg(moment.seed());
         let config = invocation.config(vault, sealed)?;
-        let (guest, leg) = invocation.run("media.leg", |provider, store, instance| {
+        let opened = invocation.run(OPEN, |provider, store, instance| {
             let guest = provider.exports().media.load(&mut *store, instance)?;
             let leg = guest.leg().call_constructor(&mut *store, &config, call)?;
             Ok((guest, leg))
-        })?;
-        invocation.store.data_mut().limits = Limits::MEDIA;
-        Ok(Self { invocation, guest, leg })
+        });
+        let told = opened.as_ref().map(drop).map_err(Clone::clone);
+        let input = arguments! { "config" => &config, "call" => call };
+        recording::tell(provider.observers(), OPEN, invocation.circumstances(), input, &told);
+        let (guest, leg) = opened?;
+        invocation.store.data_mut().limits = Limits::media(class);
+        Ok(Self {
+            invocation,
+            guest,
+            leg,
+            config,
+        })
     }
 
     fn deserialize(&mut self, message: &Message) -> Result<Vec<wit::MediaEvent>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run("media.deserialize-frame", |_, store, _| {
+        self.invocation.run(DESERIALIZE, |_, store, _| {
             guest.leg().call_deserialize_frame(store, leg, message)
         })
     }
 
     fn serialize(&mut self, frame: &MediaFrame) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run("media.serialize-frame", |_, store, _| {
+        self.invocation.run(SERIALIZE, |_, store, _| {
             guest.leg().call_serialize_frame(store, leg, frame)
         })
     }
@@ -154,8 +175,9 @@ impl MediaLeg {
     /// # Errors
     /// A fault; the leg has then been built again, unless that faulted too.
     pub fn deserialize(&mut self, message: Message) -> Result<Vec<MediaEvent>, InvokeError> {
-        let result = self.live()?.deserialize(&message).and_then(|raw| self.events(raw));
-        match result {
+        let raw = self.live()?.deserialize(&message);
+        self.tell(DESERIALIZE, arguments! { "message" => &message }, &raw);
+        match raw.and_then(|raw| self.events(raw)) {
             Ok(events) => {
                 if !self.started {
                     self.started = events.iter().any(|event| matches!(event, MediaEvent::Started(_)));
@@ -175,8 +197,31 @@ impl MediaLeg {
     /// # Errors
     /// As for [`Self::deserialize`].
     pub fn serialize(&mut self, frame: &MediaFrame) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
-        let result = self.live()?.serialize(frame).and_then(|raw| self.messages(raw));
-        result.map_err(|fault| self.rebuilt(fault))
+        let raw = self.live()?.serialize(frame);
+        self.tell(SERIALIZE, arguments! { "frame" => frame }, &raw);
+        raw.and_then(|raw| self.messages(raw))
+            .map_err(|fault| self.rebuilt(fault))
+    }
+
+    fn tell<R: Serialize>(
+        &self,
+        export: &'static str,
+        input: impl Fn() -> Map<String, Value>,
+        result: &Result<R, InvokeError>,
+    ) {
+        let Some(live) = &self.live else { return };
+        let circumstances = live.invocation.circumstances();
+        let history = || {
+            let opened = arguments! { "config" => &live.config, "call" => &self.call };
+            let heard = self
+                .handshake
+                .iter()
+                .map(|message| circumstances.recorded(DESERIALIZE, arguments! { "message" => message }()));
+            std::iter::once(circumstances.recorded(OPEN, opened()))
+                .chain(heard)
+                .collect()
+        };
+        recording::tell_after(history, self.provider.observers(), export, circumstances, input, result);
     }
 
     /// Drops the guest that faulted, before another one takes its slot in the pool.
@@ -206,7 +251,7 @@ impl MediaLeg {
     }
 
     fn events(&self, raw: Vec<wit::MediaEvent>) -> Result<Vec<MediaEvent>, InvokeError> {
-        const EXPORT: &str = "media.deserialize-frame";
+        const EXPORT: &str = DESERIALIZE;
         let malformed = |what: String| InvokeError::from(GuestFault::MalformedOutput { export: EXPORT, what });
         if raw.len() > EVENTS_MAX {
             return Err(GuestFault::TooMuchOutput {
@@ -246,7 +291,7 @@ impl MediaLeg {
     }
 
     fn started(&self, raw: wit::Started) -> Result<Started, InvokeError> {
-        const EXPORT: &str = "media.deserialize-frame";
+        const EXPORT: &str = DESERIALIZE;
         let formats = &self.provider.spec().media.formats;
         let format = |index: Option<u8>| {
             formats.get(usize::from(index.unwrap_or(0))).copied().ok_or_else(|| {
@@ -279,7 +324,7 @@ impl MediaLeg {
         &self,
         raw: Result<Vec<Message>, FrameProblem>,
     ) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
-        const EXPORT: &str = "media.serialize-frame";
+        const EXPORT: &str = SERIALIZE;
         if let Ok(messages) = &raw {
             if messages.len() > MESSAGES_MAX {
                 return Err(GuestFault::TooMuchOutput {

@@ -33,6 +33,7 @@ use crate::http::{IncomingResponse, OutgoingRequest, Response, Webhook, check_he
 use crate::limits::Limits;
 use crate::proof::{self, Refusal, Verdict};
 use crate::provider::{Ability, Invocation, Provider, RejectionReason, seal};
+use crate::recording::arguments;
 use crate::sealed::{Secret, Vault};
 use crate::spec::ProofPolicy;
 
@@ -366,7 +367,7 @@ impl<T> Operation<T> {
             provider: provider.clone(),
             export,
             moment,
-            limits: Limits::CONTROL,
+            limits: Limits::control(provider.class()),
             vault,
             sealed_credentials,
             grants: provider.granted_hosts(credentials),
@@ -415,6 +416,9 @@ impl<T> Operation<T> {
                         rounds_max: self.limits.rounds_max,
                     }
                     .into());
+                }
+                if let Some(meter) = self.provider.meter() {
+                    meter.take_effect()?;
                 }
                 let (effect, expected, composed) = self.effect(&checker, effect)?;
                 for header in &composed {
@@ -761,14 +765,18 @@ impl Provider {
     /// A fault of the guest, or ours.
     pub fn recognise(&self, webhook: &Webhook, moment: &Moment) -> Result<Option<Recognition>, InvokeError> {
         const EXPORT: &str = "webhook.recognise";
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
-        let raw = invocation.run(EXPORT, |provider, store, instance| {
-            provider
-                .exports()
-                .webhook
-                .load(&mut *store, instance)?
-                .call_recognise(&mut *store, webhook)
-        })?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
+        let raw = invocation.call(
+            EXPORT,
+            arguments! { "webhook" => webhook },
+            |provider, store, instance| {
+                provider
+                    .exports()
+                    .webhook
+                    .load(&mut *store, instance)?
+                    .call_recognise(&mut *store, webhook)
+            },
+        )?;
         let vault = Vault::new(moment.nonce());
         let check = Checker {
             export: EXPORT,
@@ -805,15 +813,19 @@ impl Provider {
             }));
         }
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        let described = invocation.run(EXPORT, |provider, store, instance| {
-            provider
-                .exports()
-                .webhook
-                .load(&mut *store, instance)?
-                .call_verify_signature(&mut *store, &config, webhook)
-        })?;
+        let described = invocation.call(
+            EXPORT,
+            arguments! { "config" => &config, "webhook" => webhook },
+            |provider, store, instance| {
+                provider
+                    .exports()
+                    .webhook
+                    .load(&mut *store, instance)?
+                    .call_verify_signature(&mut *store, &config, webhook)
+            },
+        )?;
         proof::evaluate(&vault, described).map_err(|what| GuestFault::MalformedOutput { export: EXPORT, what }.into())
     }
 
@@ -834,7 +846,7 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
                     provider
                         .exports()
                         .webhook
@@ -863,7 +875,7 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "call" => &call, "media" => &media, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
                     provider
                         .exports()
                         .answer
@@ -896,7 +908,7 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "call" => &call, "reason" => &reason.to_wit(), "replies" => replies }, |provider, store, instance| {
                     provider.exports().answer.load(&mut *store, instance)?.call_reject_call(
                         &mut *store,
                         config,
@@ -937,15 +949,19 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_place_call(
-                        &mut *store,
-                        config,
-                        &call,
-                        &outbound,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "outbound" => &outbound, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, calling, "calling", store, instance).call_place_call(
+                            &mut *store,
+                            config,
+                            &call,
+                            &outbound,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |placed| check.placed(placed))
             }),
         ))
@@ -969,14 +985,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_hang_up(
-                        &mut *store,
-                        config,
-                        &call,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, calling, "calling", store, instance).call_hang_up(
+                            &mut *store,
+                            config,
+                            &call,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |outcome| Ok(outcome == wit::HangUpOutcome::AlreadyEnded))
             }),
         ))
@@ -1000,14 +1020,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_fetch_status(
-                        &mut *store,
-                        config,
-                        &call,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, calling, "calling", store, instance).call_fetch_status(
+                            &mut *store,
+                            config,
+                            &call,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |report: calling::StatusReport| {
                     Ok((report.status, report.duration_ms))
                 })
@@ -1033,14 +1057,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, calling, "calling", store, instance).call_fetch_cost(
-                        &mut *store,
-                        config,
-                        &call,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, calling, "calling", store, instance).call_fetch_cost(
+                            &mut *store,
+                            config,
+                            &call,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |cost: Option<calling::Cost>| {
                     cost.map(|cost| check.cost(cost)).transpose()
                 })
@@ -1061,9 +1089,10 @@ impl Provider {
             return Ok(Vec::new());
         }
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        invocation.run("detection.detection-modes", |provider, store, instance| {
+        let input = arguments! { "config" => &config };
+        invocation.call("detection.detection-modes", input, |provider, store, instance| {
             ability!(provider, detection, "detection", store, instance).call_detection_modes(&mut *store, &config)
         })
     }
@@ -1082,9 +1111,10 @@ impl Provider {
             return Ok(None);
         }
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        invocation.run("detection.detection-result", |provider, store, instance| {
+        let input = arguments! { "config" => &config, "webhook" => webhook };
+        invocation.call("detection.detection-result", input, |provider, store, instance| {
             ability!(provider, detection, "detection", store, instance).call_detection_result(
                 &mut *store,
                 &config,
@@ -1111,14 +1141,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, numbers, "numbers", store, instance).call_validate_number(
-                        &mut *store,
-                        config,
-                        &address,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "address" => &address, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, numbers, "numbers", store, instance).call_validate_number(
+                            &mut *store,
+                            config,
+                            &address,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |ownership| {
                     Ok(match ownership {
                         numbers::Ownership::Owned => Ownership::Owned,
@@ -1148,14 +1182,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, numbers, "numbers", store, instance).call_provision_number(
-                        &mut *store,
-                        config,
-                        &address,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "address" => &address, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, numbers, "numbers", store, instance).call_provision_number(
+                            &mut *store,
+                            config,
+                            &address,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |outcome| {
                     Ok(match outcome {
                         numbers::Provisioning::Provisioned => Provisioning::Provisioned,
@@ -1187,7 +1225,7 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "address" => &address, "webhook-url" => &webhook_url, "attach" => &attach, "replies" => replies }, |provider, store, instance| {
                     ability!(provider, numbers, "numbers", store, instance).call_configure_inbound(
                         &mut *store,
                         config,

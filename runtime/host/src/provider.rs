@@ -16,8 +16,10 @@ use crate::engine::{Engine, digest, one_line};
 use crate::error::{GuestFault, HostFault, InvokeError, LoadError};
 use crate::http::Response;
 use crate::inert;
-use crate::limits::{Limits, State};
+use crate::limits::{Class, Limits, State};
+use crate::meter::{LiveInstance, Meter};
 use crate::operation::Moment;
+use crate::recording::{self, Circumstances, Observer, arguments};
 use crate::sealed::Vault;
 use crate::spec::{self, Field, ProviderSpec, RoutePurpose, SpecError};
 
@@ -122,9 +124,15 @@ impl RejectionReason {
 }
 
 /// A provider, loaded and frozen. Cloning is cheap; the component stays loaded as long as a clone lives.
+///
+/// A clone may be bound to a tenant's budgets ([`Self::metered`]), to whoever watches ([`Self::observed`]) and to the hosts
+/// that were granted ([`Self::with_granted_hosts`]); whatever is invoked through it obeys.
 #[derive(Clone)]
 pub struct Provider {
     inner: Arc<Inner>,
+    meter: Option<Arc<Meter>>,
+    observers: Vec<Arc<dyn Observer>>,
+    granted: Option<Arc<[String]>>,
 }
 
 struct Inner {
@@ -137,6 +145,7 @@ struct Inner {
     size_bytes: usize,
     imports: Vec<String>,
     abilities: Vec<Ability>,
+    class: Class,
     trunk_fields: Vec<Field>,
     rejections: BTreeMap<RejectionReason, Response>,
 }
@@ -197,9 +206,13 @@ impl Provider {
                 size_bytes: bytes.len(),
                 imports,
                 abilities: present,
+                class: Class::Compact,
                 trunk_fields: Vec::new(),
                 rejections: BTreeMap::new(),
             }),
+            meter: None,
+            observers: Vec::new(),
+            granted: None,
         };
         provider.check_types()?;
         let spec = provider.read_spec()?;
@@ -285,26 +298,85 @@ impl Provider {
         &self.inner.engine
     }
 
+    /// What it needs of the sandbox.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.inner.class
+    }
+
+    /// This provider on behalf of a tenant: its invocations, their time and their effects come out of these budgets.
+    #[must_use]
+    pub fn metered(&self, meter: Arc<Meter>) -> Self {
+        Self {
+            meter: Some(meter),
+            ..self.clone()
+        }
+    }
+
+    /// This provider under somebody's eyes, beside those that watch already.
+    #[must_use]
+    pub fn observed(&self, observer: Arc<dyn Observer>) -> Self {
+        let mut observed = self.clone();
+        observed.observers.push(observer);
+        observed
+    }
+
+    /// This provider with those of its declared hosts that were granted, spelled as its spec does; the others are refused like
+    /// hosts that it did not declare.
+    #[must_use]
+    pub fn with_granted_hosts(&self, hosts: Vec<String>) -> Self {
+        Self {
+            granted: Some(hosts.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The budgets that it is bound to.
+    #[must_use]
+    pub fn meter(&self) -> Option<&Arc<Meter>> {
+        self.meter.as_ref()
+    }
+
+    pub(crate) fn observers(&self) -> &[Arc<dyn Observer>] {
+        &self.observers
+    }
+
     /// The hosts that a configuration grants.
     #[must_use]
     pub fn granted_hosts(&self, credentials: &Credentials) -> Vec<String> {
+        let granted = |host: &str| {
+            self.granted
+                .as_ref()
+                .is_none_or(|granted| granted.iter().any(|granted| granted == host))
+        };
         self.inner
             .spec
             .egress_hosts
             .iter()
+            .filter(|host| granted(host.as_str()))
             .filter_map(|host| host.resolve(|field| credentials.plain_text(field).map(str::to_owned)))
             .collect()
     }
 
     /// A fresh instance.
     pub(crate) fn instantiate(&self, limits: Limits, moment: &Moment) -> Result<Invocation, InvokeError> {
+        let live = match &self.meter {
+            Some(meter) => {
+                meter.take_invocation()?;
+                Some(meter.enter()?)
+            }
+            None => None,
+        };
         let mut store = self.inner.engine.store(limits, moment.now_ms, moment.seed());
+        store.data_mut().meter = self.meter.clone();
         store.set_epoch_deadline(1);
         match self.inner.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Invocation {
                 provider: self.clone(),
                 store,
                 instance,
+                circumstances: Circumstances::of(moment, None),
+                _live: live,
             }),
             Err(error) => Err(classify("instantiation", store.data(), &error)),
         }
@@ -313,7 +385,7 @@ impl Provider {
     /// Looks every function up once with its types: the engine compares them only against an instance, and a misfit in an
     /// ability must not wait for the first call that uses it.
     fn check_types(&self) -> Result<(), LoadError> {
-        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let mut invocation = self.instantiate(Limits::load(self.class()), &Moment::fixed())?;
         let (store, instance, exports) = (&mut invocation.store, &invocation.instance, self.exports());
         let fits = |interface: &str, result: wasmtime::Result<()>| {
             result.map_err(|error| LoadError::Incompatible {
@@ -350,7 +422,7 @@ impl Provider {
     }
 
     fn read_spec(&self) -> Result<ProviderSpec, LoadError> {
-        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let mut invocation = self.instantiate(Limits::load(self.class()), &Moment::fixed())?;
         let raw = invocation.run("descriptor.spec", |provider, store, instance| {
             provider
                 .exports()
@@ -365,7 +437,7 @@ impl Provider {
         if !self.can(Ability::Trunks) {
             return Ok(Vec::new());
         }
-        let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+        let mut invocation = self.instantiate(Limits::load(self.class()), &Moment::fixed())?;
         let raw = invocation.run("trunks.trunk-fields", |provider, store, instance| {
             match &provider.exports().trunks {
                 Some(trunks) => trunks.load(&mut *store, instance)?.call_trunk_fields(&mut *store),
@@ -378,7 +450,7 @@ impl Provider {
     fn render_rejections(&self) -> Result<BTreeMap<RejectionReason, Response>, LoadError> {
         let mut rejections = BTreeMap::new();
         for reason in RejectionReason::ALL {
-            let mut invocation = self.instantiate(Limits::LOAD, &Moment::fixed())?;
+            let mut invocation = self.instantiate(Limits::load(self.class()), &Moment::fixed())?;
             let raw = invocation.run("answer.rejection-markup", |provider, store, instance| {
                 provider
                     .exports()
@@ -401,7 +473,7 @@ impl Provider {
     /// [`InvokeError::Configuration`] with the problems that the provider found; anything else is a fault.
     pub fn check_credentials(&self, credentials: &Credentials, moment: &Moment) -> Result<(), InvokeError> {
         let (vault, sealed) = seal(credentials, moment);
-        self.instantiate(Limits::CONTROL, moment)?
+        self.instantiate(Limits::control(self.class()), moment)?
             .config(&vault, &sealed)
             .map(drop)
     }
@@ -422,6 +494,8 @@ pub(crate) struct Invocation {
     provider: Provider,
     pub(crate) store: Store<State>,
     pub(crate) instance: Instance,
+    circumstances: Circumstances,
+    _live: Option<LiveInstance>,
 }
 
 impl std::fmt::Debug for Invocation {
@@ -433,12 +507,37 @@ impl std::fmt::Debug for Invocation {
 }
 
 impl Invocation {
+    /// The instance of a media leg, told apart by this number.
+    pub(crate) fn of_leg(mut self, leg: u64) -> Self {
+        self.circumstances.leg = Some(leg);
+        self
+    }
+
+    /// [`Self::run`] under the eyes of the observers.
+    pub(crate) fn call<R: Serialize>(
+        &mut self,
+        export: &'static str,
+        input: impl Fn() -> serde_json::Map<String, serde_json::Value>,
+        call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, InvokeError> {
+        let result = self.run(export, call);
+        recording::tell(self.provider.observers(), export, self.circumstances, input, &result);
+        result
+    }
+
+    pub(crate) fn circumstances(&self) -> Circumstances {
+        self.circumstances
+    }
+
     /// Calls into the guest under a new budget, and says whose fault a failure is.
     pub(crate) fn run<R>(
         &mut self,
         export: &'static str,
         call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
     ) -> Result<R, InvokeError> {
+        if let Some(meter) = &self.provider.meter {
+            meter.check_cpu()?;
+        }
         self.store.data_mut().restart();
         let fuel = self.store.data().limits.output_bytes_max;
         self.store.set_hostcall_fuel(fuel);
@@ -458,7 +557,8 @@ impl Invocation {
 
     /// Lets the provider shape its configuration.
     pub(crate) fn config(&mut self, vault: &Vault, sealed: &String) -> Result<String, InvokeError> {
-        let shaped = self.run("descriptor.config-loader", |provider, store, instance| {
+        let input = arguments! { "credentials" => sealed };
+        let shaped = self.call("descriptor.config-loader", input, |provider, store, instance| {
             provider
                 .exports()
                 .descriptor

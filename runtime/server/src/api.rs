@@ -103,6 +103,9 @@ pub enum OperationError {
     /// As many calls are live as may be. Nobody's fault.
     #[error("as many calls are in progress as may be; try again when one has ended")]
     AtCapacity,
+    /// The organisation's providers have used up what they may use together.
+    #[error(transparent)]
+    OverBudget(#[from] strowger_host::OverBudget),
     /// The gateway is stopping and takes no calls.
     #[error("the gateway is stopping; try again when it is back")]
     Stopping,

@@ -38,7 +38,7 @@ impl PerformError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Failed(failure) => failure.retryable,
-            Self::Invoke(InvokeError::Host(_)) | Self::Store(_) | Self::Abandoned => true,
+            Self::Invoke(InvokeError::Host(_) | InvokeError::Budget(_)) | Self::Store(_) | Self::Abandoned => true,
             Self::Invoke(InvokeError::Guest(_) | InvokeError::Configuration(_)) => false,
         }
     }
@@ -50,6 +50,7 @@ impl PerformError {
             Self::Failed(failure) => failure.code.clone(),
             Self::Invoke(InvokeError::Guest(fault)) => format!("provider-{}", fault.code()),
             Self::Invoke(InvokeError::Configuration(_)) => "configuration-refused".to_owned(),
+            Self::Invoke(InvokeError::Budget(_)) => "budget-used-up".to_owned(),
             Self::Invoke(InvokeError::Host(_)) | Self::Store(_) | Self::Abandoned => "internal".to_owned(),
         }
     }

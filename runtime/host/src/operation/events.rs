@@ -8,6 +8,7 @@ use crate::error::InvokeError;
 use crate::http::check_header;
 use crate::limits::Limits;
 use crate::provider::{Ability, Provider, seal};
+use crate::recording::arguments;
 use crate::sealed::Secret;
 
 const DIRECTIVES_MAX: usize = 16;
@@ -64,11 +65,15 @@ impl Provider {
         const EXPORT: &str = "events.endpoint";
         self.require(Ability::Events)?;
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        let raw = invocation.run(EXPORT, |provider, store, instance| {
-            ability!(provider, events, "events", store, instance).call_endpoint(&mut *store, &config)
-        })?;
+        let raw = invocation.call(
+            EXPORT,
+            arguments! { "config" => &config },
+            |provider, store, instance| {
+                ability!(provider, events, "events", store, instance).call_endpoint(&mut *store, &config)
+            },
+        )?;
         let check = Checker {
             export: EXPORT,
             vault: &vault,
@@ -136,7 +141,7 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "message" => &message, "received-at" => &received_at, "replies" => replies }, |provider, store, instance| {
                     ability!(provider, events, "events", store, instance).call_handle_event(
                         &mut *store,
                         config,

@@ -11,6 +11,7 @@ use crate::credentials::{Credentials, VALUE_BYTES_MAX};
 use crate::error::InvokeError;
 use crate::limits::Limits;
 use crate::provider::{Ability, Provider, seal};
+use crate::recording::arguments;
 use crate::spec::ProviderSpec;
 
 pub use crate::bindings::exports::strowger::provider::setup::{Facts, Occasion, PublicUrls, Saving};
@@ -84,14 +85,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, setup, "setup", store, instance).call_prepare_credentials(
-                        &mut *store,
-                        config,
-                        &saving,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "saving" => &saving, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, setup, "setup", store, instance).call_prepare_credentials(
+                            &mut *store,
+                            config,
+                            &saving,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |values| check.set_fields(spec.spec(), values))
             }),
         ))
@@ -112,11 +117,15 @@ impl Provider {
             return Ok(Vec::new());
         }
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        let raw = invocation.run(EXPORT, |provider, store, instance| {
-            ability!(provider, setup, "setup", store, instance).call_checklist(&mut *store, &config, facts)
-        })?;
+        let raw = invocation.call(
+            EXPORT,
+            arguments! { "config" => &config, "facts" => &facts },
+            |provider, store, instance| {
+                ability!(provider, setup, "setup", store, instance).call_checklist(&mut *store, &config, facts)
+            },
+        )?;
         let check = Checker {
             export: EXPORT,
             vault: &vault,
@@ -154,11 +163,19 @@ impl Provider {
             return Ok(Vec::new());
         }
         let (vault, sealed) = seal(credentials, moment);
-        let mut invocation = self.instantiate(Limits::CONTROL, moment)?;
+        let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        let raw = invocation.run(EXPORT, |provider, store, instance| {
-            ability!(provider, setup, "setup", store, instance).call_connectivity_details(&mut *store, &config, urls)
-        })?;
+        let raw = invocation.call(
+            EXPORT,
+            arguments! { "config" => &config, "urls" => urls },
+            |provider, store, instance| {
+                ability!(provider, setup, "setup", store, instance).call_connectivity_details(
+                    &mut *store,
+                    &config,
+                    urls,
+                )
+            },
+        )?;
         let check = Checker {
             export: EXPORT,
             vault: &vault,

@@ -6,6 +6,7 @@ use crate::credentials::Credentials;
 use crate::error::InvokeError;
 use crate::http::Webhook;
 use crate::provider::{Ability, Invocation, Provider};
+use crate::recording::arguments;
 
 pub use crate::bindings::exports::strowger::provider::transfer::{TransferLeg, TransferState};
 
@@ -27,15 +28,19 @@ impl Provider {
             moment,
             EXPORT,
             move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, transfer, "transfer", store, instance).call_dial_destination(
-                        &mut *store,
-                        config,
-                        &call,
-                        &leg,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "leg" => &leg, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, transfer, "transfer", store, instance).call_dial_destination(
+                            &mut *store,
+                            config,
+                            &call,
+                            &leg,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |placed| check.placed(placed))
             },
         )
@@ -58,15 +63,19 @@ impl Provider {
             moment,
             EXPORT,
             move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, transfer, "transfer", store, instance).call_connect(
-                        &mut *store,
-                        config,
-                        &call,
-                        &leg,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "leg" => &leg, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, transfer, "transfer", store, instance).call_connect(
+                            &mut *store,
+                            config,
+                            &call,
+                            &leg,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, Ok)
             },
         )
@@ -89,15 +98,19 @@ impl Provider {
             moment,
             EXPORT,
             move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, transfer, "transfer", store, instance).call_cancel(
-                        &mut *store,
-                        config,
-                        &call,
-                        &leg,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "call" => &call, "leg" => &leg, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, transfer, "transfer", store, instance).call_cancel(
+                            &mut *store,
+                            config,
+                            &call,
+                            &leg,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |outcome| Ok(outcome == wit::HangUpOutcome::AlreadyEnded))
             },
         )
@@ -122,7 +135,7 @@ impl Provider {
             moment,
             EXPORT,
             move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "leg" => &leg, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
                     ability!(provider, transfer, "transfer", store, instance).call_handle_transfer_callback(
                         &mut *store,
                         config,

@@ -7,6 +7,7 @@ use crate::bindings::exports::strowger::provider::trunks as wit;
 use crate::credentials::{Credentials, VALUE_BYTES_MAX};
 use crate::error::InvokeError;
 use crate::provider::{Ability, Provider};
+use crate::recording::arguments;
 
 pub use crate::bindings::exports::strowger::provider::trunks::Trunk;
 
@@ -38,14 +39,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, trunks, "trunks", store, instance).call_apply_trunk(
-                        &mut *store,
-                        config,
-                        &trunk,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "trunk" => &trunk, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, trunks, "trunks", store, instance).call_apply_trunk(
+                            &mut *store,
+                            config,
+                            &trunk,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, |applied: wit::Applied| {
                     Ok(AppliedTrunk {
                         external_id: applied
@@ -77,14 +82,18 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, _check, config, replies| {
-                let raw = invocation.run(EXPORT, |provider, store, instance| {
-                    ability!(provider, trunks, "trunks", store, instance).call_remove_trunk(
-                        &mut *store,
-                        config,
-                        &trunk,
-                        replies,
-                    )
-                })?;
+                let raw = invocation.call(
+                    EXPORT,
+                    arguments! { "config" => config, "trunk" => &trunk, "replies" => replies },
+                    |provider, store, instance| {
+                        ability!(provider, trunks, "trunks", store, instance).call_remove_trunk(
+                            &mut *store,
+                            config,
+                            &trunk,
+                            replies,
+                        )
+                    },
+                )?;
                 settle(raw, Ok)
             }),
         ))

@@ -142,6 +142,9 @@ fn operation(error: OperationError) -> Told {
                 .retryable(failure.retryable)
         }
         OperationError::AtCapacity => Told::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true),
+        OperationError::OverBudget(_) => {
+            Told::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
+        }
         OperationError::Stopping => Told::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retryable(true),
         OperationError::ProviderMissing => {
             Told::new(StatusCode::SERVICE_UNAVAILABLE, "provider_missing", message).owner(FailureOwner::Operator)

@@ -26,6 +26,7 @@ impl From<PerformError> for OperationError {
                 tracing::error!(%fault, "a provider failed");
                 Self::ProviderFault { code }
             }
+            PerformError::Invoke(InvokeError::Budget(refusal)) => Self::OverBudget(refusal),
             PerformError::Invoke(InvokeError::Host(fault)) => Self::Internal(fault.to_string()),
             PerformError::Store(error) => Self::Store(error),
             PerformError::Abandoned => Self::Internal("the operation was abandoned".to_owned()),

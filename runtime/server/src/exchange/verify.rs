@@ -40,7 +40,9 @@ impl Exchange {
             }
             // Still closed, but the carrier may repeat a genuine one.
             Err(
-                error @ (PerformError::Invoke(InvokeError::Host(_)) | PerformError::Abandoned | PerformError::Store(_)),
+                error @ (PerformError::Invoke(InvokeError::Host(_) | InvokeError::Budget(_))
+                | PerformError::Abandoned
+                | PerformError::Store(_)),
             ) => {
                 tracing::error!(provider = provider.name(), %error, "a webhook could not be verified");
                 return Err(Refused::Unavailable);
