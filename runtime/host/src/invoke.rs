@@ -26,12 +26,15 @@
 //!
 //! On the way out, bytes that are printable UTF-8 are shown as text, and a string that is a JSON object or array as that.
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value, json};
 use thiserror::Error;
+use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{ComponentExportIndex, Type, Val};
+use wasmtime::component::{Component, ComponentExportIndex, Instance, ResourceAny, Type, Val};
 
 use crate::error::{GuestFault, HostFault, InvokeError};
 use crate::limits::Limits;
@@ -120,7 +123,7 @@ impl Resource {
 }
 
 #[derive(Clone)]
-struct Function {
+pub(crate) struct Function {
     index: ComponentExportIndex,
     ty: ComponentFunc,
 }
@@ -129,7 +132,8 @@ impl Provider {
     /// Everything that [`Self::invoke_json`] can run, in the order of the component.
     #[must_use]
     pub fn export_names(&self) -> Vec<String> {
-        exports(self).into_iter().map(|export| export.name).collect()
+        let exports = exports(self.engine().wasmtime(), self.component());
+        exports.into_iter().map(|export| export.name).collect()
     }
 
     /// Runs an export once, in a fresh instance, at the beginning of time.
@@ -137,33 +141,169 @@ impl Provider {
     /// # Errors
     /// When there is no such export, when the input does not fit its parameters, and when the guest faults.
     pub fn invoke_json(&self, export: &str, input: &Value) -> Result<Value, InvokeJsonError> {
-        let mut known = exports(self);
+        self.invoke_json_at(export, input, &Moment::fixed())
+    }
+
+    /// The same at another moment, on whose clock and randomness no result may depend.
+    ///
+    /// # Errors
+    /// As for [`Self::invoke_json`].
+    pub fn invoke_json_at(&self, export: &str, input: &Value, moment: &Moment) -> Result<Value, InvokeJsonError> {
+        let script = Script::prepare(self.engine().wasmtime(), self.component(), export, input)?;
+        let mut invocation = self.instantiate(LIMITS, moment)?;
+        script.run(&mut running(&mut invocation, &script))
+    }
+}
+
+/// A fresh instance under the limits of this module, at the beginning of time.
+pub(crate) fn open(provider: &Provider) -> Result<Invocation, InvokeError> {
+    provider.instantiate(LIMITS, &Moment::fixed())
+}
+
+/// An instance that runs this script.
+pub(crate) fn running<'a>(invocation: &'a mut Invocation, script: &Script) -> impl Caller + use<'a> {
+    Running {
+        invocation,
+        export: script.name,
+    }
+}
+
+struct Running<'a> {
+    invocation: &'a mut Invocation,
+    export: &'static str,
+}
+
+/// Whatever has an instance and can call into it.
+pub(crate) trait Caller {
+    /// Calls a function and returns its result, if it has one.
+    fn call(&mut self, function: &Function, arguments: &[Val]) -> Result<Option<Val>, InvokeError>;
+    /// Gives a resource back.
+    fn give_back(&mut self, resource: ResourceAny) -> Result<(), InvokeError>;
+}
+
+impl Caller for Running<'_> {
+    fn call(&mut self, function: &Function, arguments: &[Val]) -> Result<Option<Val>, InvokeError> {
+        self.invocation.run(self.export, |_, store, instance| {
+            call(&mut *store, instance, function, arguments)
+        })
+    }
+
+    fn give_back(&mut self, resource: ResourceAny) -> Result<(), InvokeError> {
+        self.invocation
+            .run(self.export, |_, store, _| resource.resource_drop(store))
+    }
+}
+
+/// Calls a function of an instance, and returns its result.
+pub(crate) fn call<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    function: &Function,
+    arguments: &[Val],
+) -> wasmtime::Result<Option<Val>> {
+    let mut results = vec![Val::Bool(false); function.ty.results().len()];
+    instance
+        .get_func(&mut *store, function.index)
+        .ok_or_else(|| wasmtime::Error::msg("the export is not a function"))?
+        .call(&mut *store, arguments, &mut results)?;
+    Ok(results.pop())
+}
+
+/// An export and its input, read against the types of a component: ready to be run any number of times.
+pub(crate) struct Script {
+    /// The export, as faults name it.
+    pub(crate) name: &'static str,
+    constructor: Option<(Function, Vec<Val>)>,
+    lines: Vec<Line>,
+    /// Whether the result is that of every line, or of the last one.
+    all: bool,
+}
+
+impl Script {
+    pub(crate) fn prepare(
+        engine: &wasmtime::Engine,
+        component: &Component,
+        export: &str,
+        input: &Value,
+    ) -> Result<Self, InvokeJsonError> {
+        let mut known = exports(engine, component);
         let Some(at) = known.iter().position(|candidate| candidate.name == export) else {
             return Err(InvokeJsonError::UnknownExport {
                 export: quote(export),
                 known: known.into_iter().map(|export| export.name).collect(),
             });
         };
-        let name = known_name(export);
-        match known.swap_remove(at).kind {
-            Kind::Function(function) => {
-                let arguments = arguments(&function.ty, input, &[])?;
-                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
-                let result = call(&mut invocation, name, &function, &arguments)?;
-                shown_result(&function, result)
+        let (constructor, lines, all) = match known.swap_remove(at).kind {
+            Kind::Function(method) => {
+                let arguments = arguments(&method.ty, input, &[])?;
+                (None, vec![Line { method, arguments }], false)
             }
             Kind::Resource(resource) => {
                 let arguments = arguments(&resource.constructor.ty, input, &[SCRIPT])?;
-                let script = script(&resource.methods, input)?;
-                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
-                run_script(&mut invocation, name, &resource.constructor, &arguments, script).map(Value::Array)
+                let lines = script(&resource.methods, input)?;
+                (Some((resource.constructor, arguments)), lines, true)
             }
             Kind::Method(resource, method) => {
-                let (arguments, script) = lone_method(&resource, &method, input)?;
-                let mut invocation = self.instantiate(LIMITS, &Moment::fixed())?;
-                let results = run_script(&mut invocation, name, &resource.constructor, &arguments, script)?;
-                Ok(results.into_iter().next_back().unwrap_or_default())
+                let (arguments, lines) = lone_method(&resource, &method, input)?;
+                (Some((resource.constructor, arguments)), lines, false)
             }
+        };
+        Ok(Self {
+            name: known_name(export),
+            constructor,
+            lines,
+            all,
+        })
+    }
+
+    /// Whether this is one method of a resource: what comes before its last line only prepares it.
+    pub(crate) fn is_method(&self) -> bool {
+        self.constructor.is_some() && !self.all
+    }
+
+    pub(crate) fn run(&self, caller: &mut impl Caller) -> Result<Value, InvokeJsonError> {
+        let resource = self.construct(caller)?;
+        let mut results = Vec::with_capacity(self.lines.len());
+        for line in &self.lines {
+            let result = caller.call(&line.method, &line.arguments_on(resource))?;
+            results.push(shown_result(&line.method, result)?);
+        }
+        if let Some(resource) = resource {
+            caller.give_back(resource)?;
+        }
+        if self.all {
+            Ok(Value::Array(results))
+        } else {
+            Ok(results.pop().unwrap_or_default())
+        }
+    }
+
+    /// Runs the last line many times, on the same instance, and tells how long each took.
+    pub(crate) fn time_last(&self, caller: &mut impl Caller, calls: usize) -> Result<Vec<Duration>, InvokeJsonError> {
+        let resource = self.construct(caller)?;
+        let Some((last, before)) = self.lines.split_last() else {
+            return Ok(Vec::new());
+        };
+        for line in before {
+            caller.call(&line.method, &line.arguments_on(resource))?;
+        }
+        let arguments = last.arguments_on(resource);
+        (0..calls)
+            .map(|_| {
+                let start = Instant::now();
+                caller.call(&last.method, &arguments)?;
+                Ok(start.elapsed())
+            })
+            .collect()
+    }
+
+    fn construct(&self, caller: &mut impl Caller) -> Result<Option<ResourceAny>, InvokeJsonError> {
+        match &self.constructor {
+            None => Ok(None),
+            Some((constructor, arguments)) => match caller.call(constructor, arguments)? {
+                Some(Val::Resource(resource)) => Ok(Some(resource)),
+                _ => Err(HostFault::Engine("a constructor returned no resource".to_owned()).into()),
+            },
         }
     }
 }
@@ -207,9 +347,7 @@ fn known_name(export: &str) -> &'static str {
     KNOWN.into_iter().find(|name| *name == export).unwrap_or("the export")
 }
 
-fn exports(provider: &Provider) -> Vec<Export> {
-    let engine = provider.engine().wasmtime();
-    let component = provider.component();
+fn exports(engine: &wasmtime::Engine, component: &Component) -> Vec<Export> {
     let mut found = Vec::new();
     for (interface, item) in component.component_type().exports(engine) {
         let ComponentItem::ComponentInstance(instance) = item.ty else {
@@ -338,6 +476,13 @@ struct Line {
     arguments: Vec<Val>,
 }
 
+impl Line {
+    fn arguments_on(&self, resource: Option<ResourceAny>) -> Vec<Val> {
+        let itself = resource.map(Val::Resource).into_iter();
+        itself.chain(self.arguments.iter().cloned()).collect()
+    }
+}
+
 /// Reads `script`: an array of `{"method": argument}`. A method may be named by the part before its hyphen, and one with
 /// several parameters takes an object.
 fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, InvokeJsonError> {
@@ -397,43 +542,6 @@ fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, In
         });
     }
     Ok(found)
-}
-
-fn run_script(
-    invocation: &mut Invocation,
-    export: &'static str,
-    constructor: &Function,
-    arguments: &[Val],
-    script: Vec<Line>,
-) -> Result<Vec<Value>, InvokeJsonError> {
-    let Some(Val::Resource(resource)) = call(invocation, export, constructor, arguments)? else {
-        return Err(HostFault::Engine("a constructor returned no resource".to_owned()).into());
-    };
-    let mut results = Vec::with_capacity(script.len());
-    for line in script {
-        let mut arguments = vec![Val::Resource(resource)];
-        arguments.extend(line.arguments);
-        let result = call(invocation, export, &line.method, &arguments)?;
-        results.push(shown_result(&line.method, result)?);
-    }
-    invocation.run(export, |_, store, _| resource.resource_drop(store))?;
-    Ok(results)
-}
-
-fn call(
-    invocation: &mut Invocation,
-    export: &'static str,
-    function: &Function,
-    arguments: &[Val],
-) -> Result<Option<Val>, InvokeError> {
-    let mut results = vec![Val::Bool(false); function.ty.results().len()];
-    invocation.run(export, |_, store, instance| {
-        let function = instance
-            .get_func(&mut *store, function.index)
-            .ok_or_else(|| wasmtime::Error::msg("the export is not a function"))?;
-        function.call(&mut *store, arguments, &mut results)
-    })?;
-    Ok(results.pop())
 }
 
 fn shown_result(function: &Function, result: Option<Val>) -> Result<Value, InvokeJsonError> {

@@ -129,14 +129,18 @@ impl Case {
     /// # Errors
     /// When the export cannot be run, faults, or returns something else.
     pub fn run(&self, provider: &Provider) -> Result<(), CaseError> {
-        let actual = provider.invoke_json(&self.export, &Value::Object(self.arguments(provider)?))?;
+        let actual = provider.invoke_json(&self.export, &self.arguments(provider)?)?;
         match differences(&self.expect, &actual) {
             differences if differences.is_empty() => Ok(()),
             differences => Err(CaseError::Mismatch(Mismatch { differences, actual })),
         }
     }
 
-    fn arguments(&self, provider: &Provider) -> Result<Map<String, Value>, CaseError> {
+    /// What the export is given: all arguments by name, the configuration among them.
+    ///
+    /// # Errors
+    /// When the case contradicts itself, or its credentials are refused.
+    pub fn arguments(&self, provider: &Provider) -> Result<Value, CaseError> {
         let mut input = self.input.clone();
         let mut add = |name: &str, value: &Value| match input.insert(name.to_owned(), value.clone()) {
             None => Ok(()),
@@ -165,7 +169,7 @@ impl Case {
         if let Some(replies) = &self.replies {
             add("replies", &Value::Array(replies.clone()))?;
         }
-        Ok(input)
+        Ok(Value::Object(input))
     }
 }
 
