@@ -8,7 +8,6 @@ mod components;
 mod conversation;
 mod events;
 mod harness;
-mod hostile;
 mod isolation;
 mod matrix;
 mod media;

@@ -1,0 +1,9 @@
+//! The hostile suite: one small component for each way to do harm, and a neighbour that notices nothing of it.
+//!
+//! `docs/sandbox.md` lists the ways, each with its test; `list` holds it to that.
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
+mod cache;
+mod invocation;
+mod loading;
+mod neighbour;
