@@ -86,6 +86,15 @@ providers: target
 guests: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
 
+# Build the sample of every SDK: the same small carrier in each language
+samples: sample-rust
+
+# Build the Rust SDK's sample
+sample-rust: target
+    cargo build --locked --profile component --target {{ wasm }} --package strowger-example-rust
+    mkdir -p target/samples
+    cp target/{{ wasm }}/component/strowger_example_rust.wasm target/samples/rust.wasm
+
 # The compiler's target for components
 target:
     #!/usr/bin/env bash
