@@ -1,5 +1,5 @@
 //! Everything that survives a restart: organisations, API keys, agents, telephony configurations, phone numbers, calls
-//! and their events, and what providers keep between operations.
+//! and their events, the catalogue of providers, and what these keep between operations.
 //!
 //! [`Store`] is the one way to the database; no SQL is written anywhere else. It decides nothing about calls: it keeps the
 //! rules that must hold whoever writes, which are isolation of organisations, uniqueness of routes, single use of media
@@ -25,6 +25,7 @@ mod id;
 mod leases;
 mod numbers;
 mod organizations;
+mod providers;
 mod secret;
 mod state;
 mod transfers;
@@ -52,6 +53,9 @@ pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, Organization
 pub use leases::LeaseKey;
 pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};
 pub use organizations::{ApiKey, ApiKeyRecord, Organization};
+pub use providers::{
+    Canary, Installed, NewProviderVersion, Party, ProviderChannel, ProviderVersion, Quarantine, VersionFault,
+};
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
 pub use state::Scope;
 pub use transfers::{NewTransfer, TransferRecord, TransferState, new_transfer_id};
