@@ -6,6 +6,7 @@
 
 mod ari;
 mod cloudonix;
+mod example_telecom;
 mod instruction;
 mod ledger;
 mod media;
@@ -34,7 +35,8 @@ pub use {
 
 use crate::report::CallStatus;
 
-/// All carriers that can be played, by name.
+/// All carriers that have a provider here, by name. The carrier of the samples, which exists on paper only, is not among
+/// them; [`by_name`] finds it as well.
 #[must_use]
 pub fn carriers() -> &'static [&'static dyn Carrier] {
     &[
@@ -57,7 +59,12 @@ pub fn usual() -> &'static dyn Carrier {
 /// The carrier of that name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Carrier> {
-    carriers().iter().copied().find(|carrier| carrier.name() == name)
+    let sample: &'static dyn Carrier = &example_telecom::ExampleTelecom;
+    carriers()
+        .iter()
+        .copied()
+        .chain([sample])
+        .find(|carrier| carrier.name() == name)
 }
 
 /// One carrier's interfaces.
@@ -287,6 +294,7 @@ mod tests {
             assert_eq!(by_name(carrier.name()).map(Carrier::name), Some(carrier.name()));
             assert!(carrier.own_number().starts_with('+'));
         }
+        assert!(by_name("example-telecom").is_some());
         assert!(by_name("nobody").is_none());
     }
 }
