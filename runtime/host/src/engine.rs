@@ -1,43 +1,53 @@
-//! The engine: one compiler and one pool of instance slots for all providers, and the ticker that makes deadlines hold.
+//! The engine: a pool of small instance slots for compact components, room for a few large ones, and the ticker that makes
+//! deadlines hold.
+//!
+//! There are two engines of wasmtime in it, one for each [`Class`]. They compile alike, so that a component's machine code
+//! fits both, and differ in where instances live: an interpreter's instance would need a slot that is thirty times larger
+//! than everybody else's, so it gets its memory when it is made.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store};
 
 use crate::cache::CompiledCache;
+use crate::compile::IsolatedCompiler;
 use crate::error::{HostFault, LoadError};
 use crate::inert::{self, Inert};
-use crate::limits::{Limits, State};
+use crate::limits::{Class, Limits, State, TICK};
+use crate::structure::{self, Structure};
 
-/// How often a running guest's clock is read. A deadline is met within this plus what the machine's scheduler costs.
-const TICK: Duration = Duration::from_millis(2);
 /// Guest stack. Rust guests keep their own stack in linear memory, so this bounds only the engine's frames.
 const STACK_BYTES: usize = 512 * 1024;
 /// Live resource handles of one instance. A media leg is one, the streams of standard output a few.
 const HANDLES_MAX: usize = 1_024;
-/// The largest component file.
-pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What to start the engine with.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Live instances at once: one for each call's media, and some for control.
+    /// Live instances of compact components at once: one for each call's media, and some for control.
     pub instances_max: u32,
+    /// Live instances of interpreted components at once. Each may use as much memory as [`Limits::control`] says for its
+    /// class, so this bounds the memory of all of them.
+    pub interpreted_instances_max: u32,
     /// Where compiled components are kept; none compiles at every start.
     pub cache: Option<CompiledCache>,
+    /// Compiles strangers' components in a process of its own; none compiles in this one.
+    pub compiler: Option<IsolatedCompiler>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             instances_max: 1_000,
+            interpreted_instances_max: 64,
             cache: None,
+            compiler: None,
         }
     }
 }
@@ -49,17 +59,55 @@ pub struct Engine {
 }
 
 struct Inner {
-    engine: wasmtime::Engine,
-    linker: Linker<State>,
+    compact: Half,
+    interpreted: Half,
+    interpreted_free: Arc<AtomicU32>,
     cache: Option<CompiledCache>,
+    compiler: Option<IsolatedCompiler>,
     compatibility: u64,
     _ticker: Ticker,
+}
+
+/// What there is once for each class.
+struct Half {
+    engine: wasmtime::Engine,
+    linker: Linker<State>,
+}
+
+impl Half {
+    fn new(config: &Config) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(config)?;
+        let mut linker = Linker::new(&engine);
+        inert::add_to_linker(&mut linker)?;
+        Ok(Self { engine, linker })
+    }
+}
+
+/// A component that is ready to be linked.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    pub(crate) structure: Structure,
+}
+
+/// The right to one live instance, given back when it is dropped. The pool counts its instances by itself.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    free: Option<Arc<AtomicU32>>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(free) = &self.free {
+            free.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine")
             .field("cache", &self.inner.cache)
+            .field("compiler", &self.inner.compiler)
             .finish_non_exhaustive()
     }
 }
@@ -70,86 +118,117 @@ impl Engine {
     /// # Errors
     /// When the machine cannot reserve the address space, or lacks a processor feature.
     pub fn new(options: EngineOptions) -> Result<Self, HostFault> {
-        let config = config(options.instances_max);
-        let engine = wasmtime::Engine::new(&config).map_err(|error| HostFault::Engine(format!("{error:#}")))?;
-        let mut linker = Linker::new(&engine);
-        inert::add_to_linker(&mut linker).map_err(|error| HostFault::Engine(format!("{error:#}")))?;
-        let compatibility = {
-            use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-            let mut hasher = DefaultHasher::new();
-            engine.precompile_compatibility_hash().hash(&mut hasher);
-            hasher.finish()
-        };
-        let ticker = Ticker::start(&engine)
+        let half = |config: &Config| Half::new(config).map_err(|error| HostFault::Engine(format!("{error:#}")));
+        let compact = half(config().allocation_strategy(pool(options.instances_max)))?;
+        let interpreted = half(config().allocation_strategy(InstanceAllocationStrategy::OnDemand))?;
+        let compatibility = compatibility(&compact.engine);
+        if compatibility != self::compatibility(&interpreted.engine) {
+            return Err(HostFault::Engine("the two engines do not compile alike".to_owned()));
+        }
+        let ticker = Ticker::start([&compact.engine, &interpreted.engine])
             .map_err(|error| HostFault::Engine(format!("cannot start the ticker thread: {error}")))?;
         Ok(Self {
             inner: Arc::new(Inner {
-                engine,
-                linker,
+                compact,
+                interpreted,
+                interpreted_free: Arc::new(AtomicU32::new(options.interpreted_instances_max)),
                 cache: options.cache,
+                compiler: options.compiler,
                 compatibility,
                 _ticker: ticker,
             }),
         })
     }
 
-    /// Compiles a component, or takes it from the cache.
-    pub(crate) fn compile(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
-        if bytes.len() > COMPONENT_BYTES_MAX {
-            return Err(LoadError::TooLarge {
-                bytes: bytes.len(),
-                max: COMPONENT_BYTES_MAX,
-            });
-        }
-        match bytes {
-            [0, b'a', b's', b'm', 1, _, 0, _, ..] => return Err(LoadError::CoreModule),
-            [0, b'a', b's', b'm', _, _, _, _, ..] => {}
-            [0, b'a', b's', b'm', ..] => {
-                return Err(LoadError::Invalid("it ends within its first eight bytes".to_owned()));
+    /// Examines a component and compiles it, or takes it from the cache.
+    pub(crate) fn compile(&self, bytes: &[u8], digest: &str) -> Result<Compiled, LoadError> {
+        let structure = Structure::read(bytes)?;
+        let engine = self.wasmtime(structure.class);
+        let component = match self.cached(engine, digest) {
+            Some(component) => component,
+            None => self.compile_anew(engine, bytes, digest)?,
+        };
+        Ok(Compiled { component, structure })
+    }
+
+    fn cached(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
+        let code = self.inner.cache.as_ref()?.load(digest, self.inner.compatibility)?;
+        // SAFETY: `deserialize` runs what it is given. The bytes carry an authentication code made by this installation
+        // over exactly this component and this engine, verified on this very copy.
+        #[expect(
+            unsafe_code,
+            reason = "stored machine code is trusted here, after its authentication"
+        )]
+        match unsafe { Component::deserialize(engine, &code) } {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(%digest, error = format!("{error:#}"), "compiled component does not fit; compiling it again");
+                None
             }
-            _ => return Err(LoadError::NotWasm),
         }
-        let inner = &self.inner;
-        if let Some(cache) = &inner.cache
-            && let Some(code) = cache.load(digest, inner.compatibility)
-        {
-            // SAFETY: `deserialize` runs what it is given. The bytes carry an authentication code made by this installation
-            // over exactly this component and this engine, verified on this very copy.
-            #[expect(
-                unsafe_code,
-                reason = "the one place where stored machine code is trusted, after its authentication"
-            )]
-            match unsafe { Component::deserialize(&inner.engine, &code) } {
-                Ok(component) => return Ok(component),
-                Err(error) => {
-                    tracing::warn!(%digest, error = format!("{error:#}"), "compiled component does not fit; compiling it again")
+    }
+
+    fn compile_anew(&self, engine: &wasmtime::Engine, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let invalid = |error: wasmtime::Error| LoadError::Invalid(one_line(&error));
+        let Some(compiler) = &self.inner.compiler else {
+            let component = Component::from_binary(engine, bytes).map_err(invalid)?;
+            if let Some(cache) = &self.inner.cache {
+                match component.serialize() {
+                    Ok(code) => cache.store(digest, self.inner.compatibility, &code),
+                    Err(error) => {
+                        tracing::warn!(%digest, error = format!("{error:#}"), "cannot serialise the compiled component")
+                    }
                 }
             }
-        }
-        let component =
-            Component::from_binary(&inner.engine, bytes).map_err(|error| LoadError::Invalid(one_line(&error)))?;
-        if let Some(cache) = &inner.cache {
-            match component.serialize() {
-                Ok(code) => cache.store(digest, inner.compatibility, &code),
-                Err(error) => {
-                    tracing::warn!(%digest, error = format!("{error:#}"), "cannot serialise the compiled component")
-                }
-            }
+            return Ok(component);
+        };
+        let code = compiler.compile(bytes)?;
+        // SAFETY: `deserialize` runs what it is given. The bytes were written by a process of this very program, which was
+        // started for this component alone and whose only inputs were its bytes: as trustworthy as compiling them here.
+        #[expect(
+            unsafe_code,
+            reason = "the isolated compiler's machine code is trusted here, as this process's own would be"
+        )]
+        let component = unsafe { Component::deserialize(engine, &code) }.map_err(invalid)?;
+        if let Some(cache) = &self.inner.cache {
+            cache.store(digest, self.inner.compatibility, &code);
         }
         Ok(component)
     }
 
-    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.inner.engine
+    fn half(&self, class: Class) -> &Half {
+        match class {
+            Class::Compact => &self.inner.compact,
+            Class::Interpreted => &self.inner.interpreted,
+        }
     }
 
-    pub(crate) fn linker(&self) -> &Linker<State> {
-        &self.inner.linker
+    /// wasmtime's engine for a class.
+    pub(crate) fn wasmtime(&self, class: Class) -> &wasmtime::Engine {
+        &self.half(class).engine
+    }
+
+    /// What components of a class are linked with.
+    pub(crate) fn linker(&self, class: Class) -> &Linker<State> {
+        &self.half(class).linker
+    }
+
+    /// The right to one more live instance. It must outlive the store that it is for.
+    pub(crate) fn slot(&self, class: Class) -> Result<Slot, HostFault> {
+        if class == Class::Compact {
+            return Ok(Slot { free: None });
+        }
+        let free = &self.inner.interpreted_free;
+        free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1))
+            .map(|_| Slot {
+                free: Some(free.clone()),
+            })
+            .map_err(|_| HostFault::AtCapacity("all instances of interpreted components are in use".to_owned()))
     }
 
     /// A store with its limits in force.
-    pub(crate) fn store(&self, limits: Limits, now_ms: u64, seed: u64) -> Store<State> {
-        let mut store = Store::new(&self.inner.engine, State::new(Inert::new(now_ms, seed), limits));
+    pub(crate) fn store(&self, class: Class, limits: Limits, now_ms: u64, seed: u64) -> Store<State> {
+        let mut store = Store::new(self.wasmtime(class), State::new(Inert::new(now_ms, seed), limits));
         store.limiter(|state| state);
         store.set_hostcall_fuel(limits.output_bytes_max);
         store.set_max_component_handles(HANDLES_MAX);
@@ -184,17 +263,30 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     line
 }
 
-fn config(instances_max: u32) -> Config {
+/// An engine that only compiles: it has no instances, so it reserves no address space for them.
+pub(crate) fn compiler() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(config().allocation_strategy(InstanceAllocationStrategy::OnDemand))
+}
+
+fn compatibility(engine: &wasmtime::Engine) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Slots for compact components, each with its share of everything (`structure` tells who fits one).
+fn pool(instances_max: u32) -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
-    // A component is usually two core instances and one memory; interpreters have more, within the same totals.
     pool.total_component_instances(instances_max)
-        .total_core_instances(instances_max * 4)
-        .total_memories(instances_max * 2)
-        .total_tables(instances_max * 4)
+        .total_core_instances(instances_max * structure::SLOT_CORE_INSTANCES)
+        .total_memories(instances_max * structure::SLOT_MEMORIES)
+        .total_tables(instances_max * structure::SLOT_TABLES)
+        .max_core_instances_per_component(structure::SLOT_CORE_INSTANCES)
+        .max_memories_per_component(structure::SLOT_MEMORIES)
+        .max_tables_per_component(structure::SLOT_TABLES)
         .max_component_instance_size(1024 * 1024)
         .max_core_instance_size(1024 * 1024)
-        .max_memories_per_component(8)
-        .max_tables_per_component(16)
         .max_memories_per_module(1)
         .table_elements(Limits::CONTROL.table_elements_max)
         .max_memory_size(Limits::CONTROL.memory_bytes_max)
@@ -203,12 +295,16 @@ fn config(instances_max: u32) -> Config {
         // way overlooks those that were swapped out, and with them somebody else's bytes.)
         .linear_memory_keep_resident(0)
         .table_keep_resident(4 * 1024);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// What both engines and the isolated compiler have in common: everything but where instances live.
+fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(wasmtime::Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         .cranelift_nan_canonicalization(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
         .epoch_interruption(true)
         .consume_fuel(false)
@@ -237,16 +333,15 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let weak = engine.weak();
+    fn start(engines: [&wasmtime::Engine; 2]) -> std::io::Result<Self> {
+        let engines = engines.map(wasmtime::Engine::weak);
         let (stop, stopped) = channel::<()>();
         let thread = std::thread::Builder::new()
             .name("epoch-ticker".to_owned())
             .spawn(move || {
                 while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
-                    match weak.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => return,
+                    for engine in engines.iter().filter_map(wasmtime::EngineWeak::upgrade) {
+                        engine.increment_epoch();
                     }
                 }
             })?;

@@ -153,13 +153,21 @@ pub enum LoadError {
     },
     /// It lacks one of the four required interfaces.
     #[error(
-        "the component does not export `{interface}`{found}; a provider exports descriptor, webhook, answer and media of strowger:provider@0.1.0"
+        "the component does not export `{interface}`; a provider exports descriptor, webhook, answer and media of strowger:provider@0.1.0"
     )]
     MissingExport {
         /// The interface.
         interface: String,
-        /// What comes closest among its exports, if anything.
+    },
+    /// It was built for another version of the contract.
+    #[error(
+        "the component was built for version {found} of the contract, strowger:provider; this host speaks version {spoken}. Build it again with the SDK of version {spoken}, or run a host that speaks {found}"
+    )]
+    OtherContract {
+        /// The version that the component exports.
         found: String,
+        /// The version of this host.
+        spoken: &'static str,
     },
     /// An export has the right name and the wrong types.
     #[error(
@@ -171,14 +179,21 @@ pub enum LoadError {
         /// What does not fit.
         detail: String,
     },
-    /// It wants more tables or memories than any instance has.
-    #[error("the component needs {what}; at most {max} are allowed")]
-    Resources {
-        /// What it needs.
-        what: String,
+    /// It has more of something than any honest component.
+    #[error("the component has {demand} {what}; at most {max} are allowed. Mend it: {mend}")]
+    Structure {
+        /// What was counted.
+        what: &'static str,
+        /// How much of it there is, as far as it was read.
+        demand: u64,
         /// What is allowed.
-        max: usize,
+        max: u64,
+        /// What its author can do.
+        mend: &'static str,
     },
+    /// It was not compiled within the limits of compilation, or could not be here.
+    #[error(transparent)]
+    Compiler(#[from] crate::compile::CompilerError),
     /// Its spec is not acceptable.
     #[error("the provider's spec is not acceptable: {0}")]
     Spec(#[from] crate::spec::SpecError),

@@ -132,7 +132,7 @@ impl Provider {
     /// Everything that [`Self::invoke_json`] can run, in the order of the component.
     #[must_use]
     pub fn export_names(&self) -> Vec<String> {
-        let exports = exports(self.engine().wasmtime(), self.component());
+        let exports = exports(self.engine().wasmtime(self.class()), self.component());
         exports.into_iter().map(|export| export.name).collect()
     }
 
@@ -149,7 +149,23 @@ impl Provider {
     /// # Errors
     /// As for [`Self::invoke_json`].
     pub fn invoke_json_at(&self, export: &str, input: &Value, moment: &Moment) -> Result<Value, InvokeJsonError> {
-        let script = Script::prepare(self.engine().wasmtime(), self.component(), export, input)?;
+        let script = Script::prepare(self.engine().wasmtime(self.class()), self.component(), export, input)?;
+        let mut invocation = self.instantiate(LIMITS, moment)?;
+        script.run(&mut running(&mut invocation, &script))
+    }
+
+    /// The same with the result in the spelling of recordings, in which a text is never shown as the document that it holds.
+    ///
+    /// # Errors
+    /// As for [`Self::invoke_json`].
+    pub fn invoke_json_exactly(
+        &self,
+        export: &str,
+        input: &Value,
+        moment: &Moment,
+    ) -> Result<Value, InvokeJsonError> {
+        let mut script = Script::prepare(self.engine().wasmtime(self.class()), self.component(), export, input)?;
+        script.style = Style::Exact;
         let mut invocation = self.instantiate(LIMITS, moment)?;
         script.run(&mut running(&mut invocation, &script))
     }
@@ -217,6 +233,16 @@ pub(crate) struct Script {
     lines: Vec<Line>,
     /// Whether the result is that of every line, or of the last one.
     all: bool,
+    style: Style,
+}
+
+/// How a result is spelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// For people: a text that is a document is shown as that.
+    Readable,
+    /// Nothing is lost: a text is a text.
+    Exact,
 }
 
 impl Script {
@@ -253,6 +279,7 @@ impl Script {
             constructor,
             lines,
             all,
+            style: Style::Readable,
         })
     }
 
@@ -266,7 +293,7 @@ impl Script {
         let mut results = Vec::with_capacity(self.lines.len());
         for line in &self.lines {
             let result = caller.call(&line.method, &line.arguments_on(resource))?;
-            results.push(shown_result(&line.method, result)?);
+            results.push(shown_result(&line.method, result, self.style)?);
         }
         if let Some(resource) = resource {
             caller.give_back(resource)?;
@@ -544,9 +571,9 @@ fn script(methods: &[(String, Function)], input: &Value) -> Result<Vec<Line>, In
     Ok(found)
 }
 
-fn shown_result(function: &Function, result: Option<Val>) -> Result<Value, InvokeJsonError> {
+fn shown_result(function: &Function, result: Option<Val>, style: Style) -> Result<Value, InvokeJsonError> {
     match (function.ty.results().next(), result) {
-        (Some(ty), Some(value)) => shown(&ty, &value),
+        (Some(ty), Some(value)) => shown(&ty, &value, style),
         _ => Ok(Value::Null),
     }
 }
@@ -834,6 +861,8 @@ fn misfit_of<'a, T>(
 fn bytes_of(at: &Place<'_>, ty: &Type, value: &Value) -> Result<Vec<u8>, InvokeJsonError> {
     match value {
         Value::String(text) => Ok(text.clone().into_bytes()),
+        // An empty list, as recordings spell it.
+        Value::Array(items) if items.is_empty() => Ok(Vec::new()),
         Value::Object(object) => match bytes_of_base64(object) {
             Some(Ok(bytes)) => Ok(bytes),
             Some(Err(())) => at.entry("base64").fail("is not base64 with padding (RFC 4648 §4)"),
@@ -850,9 +879,9 @@ fn bytes_of_base64(object: &Map<String, Value>) -> Option<Result<Vec<u8>, ()>> {
 }
 
 /// What a guest returned, spelled in JSON. The type tells an empty body from an empty list.
-fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
+fn shown(ty: &Type, value: &Val, style: Style) -> Result<Value, InvokeJsonError> {
     let payload = |name: &str, ty: Option<Type>, value: &Option<Box<Val>>| match (ty, value) {
-        (Some(ty), Some(value)) => Ok::<_, InvokeJsonError>(json!({ name: shown(&ty, value)? })),
+        (Some(ty), Some(value)) => Ok::<_, InvokeJsonError>(json!({ name: shown(&ty, value, style)? })),
         _ => Ok(json!(name)),
     };
     Ok(match (ty, value) {
@@ -868,24 +897,28 @@ fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
         (_, Val::Float32(value)) => Number::from_f64(f64::from(*value)).map_or(Value::Null, Value::Number),
         (_, Val::Float64(value)) => Number::from_f64(*value).map_or(Value::Null, Value::Number),
         (_, Val::Char(value)) => json!(value),
-        (_, Val::String(text)) => embedded(text).unwrap_or_else(|| json!(text)),
+        (_, Val::String(text)) => match style {
+            Style::Readable => embedded(text).unwrap_or_else(|| json!(text)),
+            Style::Exact => json!(text),
+        },
+        (_, Val::List(items)) if items.is_empty() && style == Style::Exact => json!([]),
         (Type::List(list), Val::List(items)) if list.ty() == Type::U8 => shown_bytes(items),
         (Type::List(list), Val::List(items)) => {
             let ty = list.ty();
-            Value::Array(items.iter().map(|item| shown(&ty, item)).collect::<Result<_, _>>()?)
+            Value::Array(items.iter().map(|item| shown(&ty, item, style)).collect::<Result<_, _>>()?)
         }
         (Type::Tuple(tuple), Val::Tuple(items)) => Value::Array(
             tuple
                 .types()
                 .zip(items)
-                .map(|(ty, item)| shown(&ty, item))
+                .map(|(ty, item)| shown(&ty, item, style))
                 .collect::<Result<_, _>>()?,
         ),
         (Type::Record(record), Val::Record(values)) => {
             let values = record
                 .fields()
                 .zip(values)
-                .map(|(field, (name, value))| Ok((name.clone(), shown(&field.ty, value)?)));
+                .map(|(field, (name, value))| Ok((name.clone(), shown(&field.ty, value, style)?)));
             Value::Object(values.collect::<Result<_, InvokeJsonError>>()?)
         }
         (Type::Variant(variant), Val::Variant(name, value)) => {
@@ -894,7 +927,7 @@ fn shown(ty: &Type, value: &Val) -> Result<Value, InvokeJsonError> {
         }
         (_, Val::Enum(name)) => json!(name),
         (_, Val::Option(None)) => Value::Null,
-        (Type::Option(option), Val::Option(Some(value))) => shown(&option.ty(), value)?,
+        (Type::Option(option), Val::Option(Some(value))) => shown(&option.ty(), value, style)?,
         (Type::Result(result), Val::Result(Ok(value))) => payload("ok", result.ok(), value)?,
         (Type::Result(result), Val::Result(Err(value))) => payload("err", result.err(), value)?,
         (_, Val::Flags(names)) => json!(names),

@@ -7,6 +7,7 @@
 mod authorization;
 pub mod bindings;
 pub mod cache;
+pub mod compile;
 pub mod cost;
 pub mod credentials;
 pub mod engine;
@@ -21,9 +22,12 @@ pub mod operation;
 pub mod proof;
 pub mod provider;
 pub mod recording;
+pub mod replay;
 pub mod sealed;
 pub mod spec;
+pub mod structure;
 
+pub use compile::IsolatedCompiler;
 pub use credentials::{Credentials, FieldProblem};
 pub use engine::{Engine, EngineOptions};
 pub use error::{GuestFault, HostFault, InvokeError, LoadError};

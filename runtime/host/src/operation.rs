@@ -85,6 +85,13 @@ impl Moment {
         }
     }
 
+    /// For an invocation that is run again: only its clock and its randomness reach the guest.
+    pub(crate) fn of_recording(now_ms: u64, seed: u64) -> Self {
+        let mut entropy = [0; 40];
+        entropy[16..24].copy_from_slice(&seed.to_le_bytes());
+        Self { now_ms, entropy }
+    }
+
     pub(crate) fn nonce(&self) -> [u8; 16] {
         self.entropy[..16].try_into().expect("16 of 40 bytes")
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Store, Trap};
 
@@ -12,7 +11,7 @@ use crate::bindings::exports::strowger::provider::{
     answer, calling, descriptor, detection, events, media, numbers, setup, transfer, trunks, webhook,
 };
 use crate::credentials::{Credentials, FieldProblem};
-use crate::engine::{Engine, digest, one_line};
+use crate::engine::{Compiled, Engine, Slot, digest, one_line};
 use crate::error::{GuestFault, HostFault, InvokeError, LoadError};
 use crate::http::Response;
 use crate::inert;
@@ -22,6 +21,7 @@ use crate::operation::Moment;
 use crate::recording::{self, Circumstances, Observer, arguments};
 use crate::sealed::Vault;
 use crate::spec::{self, Field, ProviderSpec, RoutePurpose, SpecError};
+use crate::structure::Structure;
 
 /// The package and version of the contract that this host speaks.
 pub(crate) const PACKAGE: &str = "strowger:provider/";
@@ -143,9 +143,8 @@ struct Inner {
     spec: ProviderSpec,
     digest: String,
     size_bytes: usize,
-    imports: Vec<String>,
+    structure: Structure,
     abilities: Vec<Ability>,
-    class: Class,
     trunk_fields: Vec<Field>,
     rejections: BTreeMap<RejectionReason, Response>,
 }
@@ -181,14 +180,13 @@ impl Provider {
     /// Whatever makes the file unfit, each with what to do about it. Nothing stays behind.
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, LoadError> {
         let digest = digest(bytes);
-        let component = engine.compile(bytes, &digest)?;
-        // Exports before imports: a component of another version of the contract imports that version too, and is to hear that
-        // rather than that it reaches out.
-        let present = check_exports(engine, &component)?;
-        let imports = check_imports(engine, &component)?;
-        check_resources(&component)?;
+        let Compiled { component, structure } = engine.compile(bytes, &digest)?;
+        let present: Vec<Ability> = Ability::ALL
+            .into_iter()
+            .filter(|ability| structure.exports_interface(ability.name()))
+            .collect();
         let pre = engine
-            .linker()
+            .linker(structure.class)
             .instantiate_pre(&component)
             .map_err(|error| LoadError::Incompatible {
                 interface: "imports".to_owned(),
@@ -204,9 +202,8 @@ impl Provider {
                 spec: ProviderSpec::placeholder(),
                 digest,
                 size_bytes: bytes.len(),
-                imports,
+                structure,
                 abilities: present,
-                class: Class::Compact,
                 trunk_fields: Vec::new(),
                 rejections: BTreeMap::new(),
             }),
@@ -259,7 +256,19 @@ impl Provider {
     /// What the component imports, all of it on the inert list.
     #[must_use]
     pub fn imports(&self) -> &[String] {
-        &self.inner.imports
+        &self.inner.structure.imports
+    }
+
+    /// What the component is made of.
+    #[must_use]
+    pub fn structure(&self) -> &Structure {
+        &self.inner.structure
+    }
+
+    /// What it needs of the sandbox, and which limits its invocations have.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.inner.structure.class
     }
 
     /// The optional interfaces that it exports.
@@ -296,12 +305,6 @@ impl Provider {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.inner.engine
-    }
-
-    /// What it needs of the sandbox.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        self.inner.class
     }
 
     /// This provider on behalf of a tenant: its invocations, their time and their effects come out of these budgets.
@@ -367,7 +370,9 @@ impl Provider {
             }
             None => None,
         };
-        let mut store = self.inner.engine.store(limits, moment.now_ms, moment.seed());
+        let class = self.class();
+        let slot = self.inner.engine.slot(class)?;
+        let mut store = self.inner.engine.store(class, limits, moment.now_ms, moment.seed());
         store.data_mut().meter = self.meter.clone();
         store.set_epoch_deadline(1);
         match self.inner.pre.instantiate(&mut store) {
@@ -377,6 +382,7 @@ impl Provider {
                 instance,
                 circumstances: Circumstances::of(moment, None),
                 _live: live,
+                _slot: slot,
             }),
             Err(error) => Err(classify("instantiation", store.data(), &error)),
         }
@@ -496,6 +502,8 @@ pub(crate) struct Invocation {
     pub(crate) instance: Instance,
     circumstances: Circumstances,
     _live: Option<LiveInstance>,
+    // After the store: the next instance may only be made when this one is gone.
+    _slot: Slot,
 }
 
 impl std::fmt::Debug for Invocation {
@@ -637,81 +645,6 @@ fn classify(export: &'static str, state: &State, error: &wasmtime::Error) -> Inv
         None if error.is::<inert::Stopped>() => GuestFault::Trap { export, detail: text }.into(),
         None => GuestFault::MalformedOutput { export, what: text }.into(),
     }
-}
-
-fn check_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
-    let mut imports = Vec::new();
-    for (name, item) in component.component_type().imports(engine.wasmtime()) {
-        if !inert::is_allowed(name) || !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            return Err(LoadError::ForbiddenImport {
-                import: name.chars().take(200).collect(),
-            });
-        }
-        imports.push(name.to_owned());
-    }
-    imports.sort();
-    Ok(imports)
-}
-
-fn check_resources(component: &Component) -> Result<(), LoadError> {
-    let Some(needed) = component.resources_required() else {
-        return Err(LoadError::Resources {
-            what: "core modules of its own importer".to_owned(),
-            max: 0,
-        });
-    };
-    let limits = [("memories", needed.num_memories, 8), ("tables", needed.num_tables, 16)];
-    for (what, count, max) in limits {
-        if count > max {
-            return Err(LoadError::Resources {
-                what: format!("{count} {what}"),
-                max: max as usize,
-            });
-        }
-    }
-    let initial_bytes = usize::try_from(needed.max_initial_memory_size.unwrap_or(0)).unwrap_or(usize::MAX);
-    if initial_bytes > Limits::CONTROL.memory_bytes_max {
-        return Err(LoadError::Resources {
-            what: format!("{initial_bytes} bytes of memory at the start"),
-            max: Limits::CONTROL.memory_bytes_max,
-        });
-    }
-    Ok(())
-}
-
-fn check_exports(engine: &Engine, component: &Component) -> Result<Vec<Ability>, LoadError> {
-    let exported: Vec<String> = component
-        .component_type()
-        .exports(engine.wasmtime())
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let has = |interface: &str| {
-        exported
-            .iter()
-            .any(|name| *name == format!("{PACKAGE}{interface}{VERSION}"))
-    };
-    for interface in ["descriptor", "webhook", "answer", "media"] {
-        if !has(interface) {
-            let found = exported
-                .iter()
-                .find(|name| {
-                    name.strip_prefix(PACKAGE)
-                        .is_some_and(|rest| rest.split('@').next() == Some(interface))
-                })
-                .map(|name| {
-                    format!(
-                        " but `{}`, which is of another version",
-                        name.chars().take(200).collect::<String>()
-                    )
-                })
-                .unwrap_or_default();
-            return Err(LoadError::MissingExport {
-                interface: format!("{PACKAGE}{interface}{VERSION}"),
-                found,
-            });
-        }
-    }
-    Ok(Ability::ALL.into_iter().filter(|ability| has(ability.name())).collect())
 }
 
 impl Exports {

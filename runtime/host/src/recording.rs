@@ -13,8 +13,10 @@ use serde_json::{Map, Value};
 use crate::error::InvokeError;
 use crate::operation::Moment;
 
+mod file;
 mod spelling;
 
+pub use self::file::{Header, Recording, RecordingError, write_header, write_invocation};
 pub use self::spelling::{spelled, spelled_bytes};
 
 /// One invocation.

@@ -30,6 +30,8 @@ pub fn spelled_bytes(bytes: &[u8]) -> Value {
 /// A byte is told apart from other numbers, because a list of them is written differently.
 enum Spelled {
     Byte(u8),
+    /// A payload that is not there.
+    Unit,
     Value(Value),
 }
 
@@ -37,6 +39,7 @@ impl Spelled {
     fn into_value(self) -> Value {
         match self {
             Self::Byte(byte) => json!(byte),
+            Self::Unit => Value::Null,
             Self::Value(value) => value,
         }
     }
@@ -137,7 +140,7 @@ impl Serializer for Spelling {
     }
 
     fn serialize_unit(self) -> Spoken {
-        Ok(Spelled::Value(Value::Null))
+        Ok(Spelled::Unit)
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Spoken {
@@ -154,12 +157,15 @@ impl Serializer for Spelling {
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
-        _: u32,
+        name: &'static str,
+        index: u32,
         variant: &'static str,
         value: &T,
     ) -> Spoken {
-        Ok(case(variant, value.serialize(Self)?.into_value()))
+        match value.serialize(Self)? {
+            Spelled::Unit => self.serialize_unit_variant(name, index, variant),
+            payload => Ok(case(variant, payload.into_value())),
+        }
     }
 
     fn serialize_seq(self, length: Option<usize>) -> Result<Sequence, serde_json::Error> {
@@ -340,6 +346,7 @@ mod tests {
         verdicts: Vec<Verdict>,
         pairs: Vec<(String, u8)>,
         outcome: Result<u32, Verdict>,
+        done: Result<(), Verdict>,
         document: String,
     }
 
@@ -352,6 +359,7 @@ mod tests {
             verdicts: vec![Verdict::NotOffered, Verdict::LeftAlone("why".to_owned())],
             pairs: vec![("a".to_owned(), 7)],
             outcome: Err(Verdict::NotOffered),
+            done: Ok(()),
             document: "{\"a\": 1}".to_owned(),
         };
         assert_eq!(
@@ -363,6 +371,7 @@ mod tests {
                 "verdicts": ["not-offered", {"left-alone": "why"}],
                 "pairs": [["a", 7]],
                 "outcome": {"err": "not-offered"},
+                "done": "ok",
                 "document": "{\"a\": 1}",
             })
         );
