@@ -1,9 +1,9 @@
 //! Components that mean harm.
 //!
-//! [`Guest`] is written by hand: one fault in an otherwise honest component. [`generator`] makes them at random, from a few
-//! bytes, and [`oracle`] says what must hold whatever they do. The suite beside them, and the fuzz target
-//! `hostile_component`, use both.
+//! [`Guest`] is written by hand: one fault in an otherwise honest component. [`bomb`] appends to files what costs more to
+//! read than to write. The suite beside them shows what becomes of each.
 
+pub mod bomb;
 pub mod component;
 
 pub use component::Guest;

@@ -1,14 +1,14 @@
 //! A guest that is honest but for one thing at a time. Each fault costs the call that it served; its neighbour works on.
 
 use serde_json::json;
-use strowger_host::operation::{Call, Direction, MediaAddress, Outbound};
 use strowger_host::{
     Effect, Engine, EngineOptions, GuestFault, HostFault, IncomingResponse, InvokeError, MediaEvent, MediaFrame,
-    Message, Moment, Provider, Refusal, Reply, Step, Verdict, Webhook,
+    Message, Moment, Provider, Refusal, Reply, Step, Verdict,
 };
 use strowger_hostile::Guest;
 use strowger_tests::{credentials, engine, guest, guest_bytes};
 
+use crate::fixtures::{call, code, media_address, outbound, webhook};
 use crate::neighbour::neighbour;
 
 const SECRET: &str = "hush-hush";
@@ -17,55 +17,6 @@ const STRIKE_BYTES: usize = 31_337;
 
 fn hostile() -> Provider {
     guest("strowger_hostile_guest")
-}
-
-fn webhook(body: usize) -> Webhook {
-    Webhook {
-        method: "POST".to_owned(),
-        url: "https://gateway.example/x".to_owned(),
-        headers: vec![],
-        body: vec![b'x'; body],
-        received_at: 1,
-    }
-}
-
-fn call() -> Call {
-    Call {
-        id: "018f3a5e-7c1d-7e2a-9b4c-3d5e6f708192".to_owned(),
-        provider_call_id: None,
-        direction: Direction::Outbound,
-        caller: "+14155550100".to_owned(),
-        callee: "+14155550199".to_owned(),
-        routes: vec![],
-        attachment: None,
-    }
-}
-
-fn media_address() -> MediaAddress {
-    MediaAddress {
-        url: "wss://gateway.example/ws/t".to_owned(),
-        base_url: "wss://gateway.example/ws".to_owned(),
-        token: "t".to_owned(),
-    }
-}
-
-fn outbound() -> Outbound {
-    Outbound {
-        caller_id: None,
-        answer_url: None,
-        media: media_address(),
-        ring_timeout_s: 30,
-        detect_machine: None,
-        trunk: None,
-    }
-}
-
-fn code(error: &InvokeError) -> &'static str {
-    match error {
-        InvokeError::Guest(fault) => fault.code(),
-        InvokeError::Configuration(_) => "configuration",
-        _ => "host",
-    }
 }
 
 /// How the operation behind `misbehave` ends: the code of its fault, or what it did instead.

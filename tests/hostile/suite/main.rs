@@ -3,7 +3,11 @@
 //! `docs/sandbox.md` lists the ways, each with its test; `list` holds it to that.
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod abi;
+mod bombs;
 mod cache;
+mod exhaustion;
+mod fixtures;
 mod invocation;
 mod loading;
 mod neighbour;
