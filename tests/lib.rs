@@ -57,7 +57,7 @@ pub fn engine() -> &'static Engine {
     ENGINE.get_or_init(|| {
         Engine::new(EngineOptions {
             instances_max: 64,
-            cache: None,
+            ..EngineOptions::default()
         })
         .expect("an engine starts")
     })

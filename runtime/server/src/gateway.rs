@@ -203,6 +203,7 @@ fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
     Engine::new(EngineOptions {
         instances_max: settings.calls_max.saturating_add(CONTROL_INSTANCES),
         cache: Some(CompiledCache::new(settings.cache_dir(), key)),
+        ..EngineOptions::default()
     })
 }
 

@@ -69,7 +69,7 @@ pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
 fn engine() -> anyhow::Result<Engine> {
     Ok(Engine::new(EngineOptions {
         instances_max: 16,
-        cache: None,
+        ..EngineOptions::default()
     })?)
 }
 
