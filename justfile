@@ -87,13 +87,59 @@ guests: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
 
 # Build the sample of every SDK: the same small carrier in each language
-samples: sample-rust
+samples: sample-rust sample-python
 
 # Build the Rust SDK's sample
 sample-rust: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-example-rust
     mkdir -p target/samples
     cp target/{{ wasm }}/component/strowger_example_rust.wasm target/samples/rust.wasm
+
+# Build the Python SDK's sample, unless it is up to date: every build has another digest, so its compiled code is kept for long
+sample-python: python-toolchain
+    #!/usr/bin/env bash
+    set -euo pipefail
+    sample=target/samples/python.wasm
+    if [ -f "$sample" ] && [ -z "$(find sdk/python wit \( -name '*.py' -o -name '*.wit' -o -name '*.txt' \) -newer "$sample" -print -quit)" ]; then
+        exit 0
+    fi
+    echo "Building $sample …"
+    mkdir -p target/samples
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=sdk/python .tools/python/bin/python -m strowger_sdk build sdk/python/example --wit wit --output "$sample"
+
+# Test the Python SDK, its sample and its template; they need no runtime
+test-python:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PWD/sdk/python"
+    for folder in sdk/python/tests sdk/python/example sdk/python/template; do
+        (cd "$folder" && python3 -m unittest --quiet)
+    done
+
+# Write the Python bindings of the contract anew, after a change of it
+python-bindings: python-toolchain
+    #!/usr/bin/env bash
+    set -euo pipefail
+    scratch=$(mktemp --directory)
+    trap 'rm -r "$scratch"' EXIT
+    .tools/python/bin/componentize-py --quiet --wit-path wit --world everything bindings "$scratch/bindings"
+    rm -rf sdk/python/wit_world
+    cp -r "$scratch/bindings/wit_world" "$scratch/bindings/componentize_py_types.py" sdk/python
+
+# What makes components of Python, in an environment of its own
+python-toolchain:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    stamp=.tools/python/requirements.txt
+    if ! cmp -s sdk/python/requirements.txt "$stamp"; then
+        echo "Installing the Python toolchain into .tools …"
+        if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
+            echo "Python 3.11 or later, with its modules venv and ensurepip, is needed for the Python SDK" >&2; exit 1
+        fi
+        python3 -m venv .tools/python
+        .tools/python/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement sdk/python/requirements.txt
+        cp sdk/python/requirements.txt "$stamp"
+    fi
 
 # The compiler's target for components
 target:
