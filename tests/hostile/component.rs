@@ -267,6 +267,8 @@ pub(crate) struct Export<'a> {
     /// After flattening.
     pub(crate) params: Vec<&'static str>,
     pub(crate) results: Vec<&'static str>,
+    /// Its result is in memory, and what it returns the address.
+    pub(crate) returns_pointer: bool,
 }
 
 const ABI: ManglingAndAbi = ManglingAndAbi::Legacy(LiftLowerAbi::Sync);
@@ -295,6 +297,7 @@ pub(crate) fn each_export<'a>(resolve: &'a Resolve, world: WorldId, mut take: im
                 function,
                 params: flat(&signature.params),
                 results: flat(&signature.results),
+                returns_pointer: signature.retptr,
             });
         }
     }

@@ -11,3 +11,4 @@ mod fixtures;
 mod invocation;
 mod loading;
 mod neighbour;
+mod random;
