@@ -2,9 +2,15 @@
 //!
 //! [`conformance`] asks any component the questions that the contract answers, and needs nothing but the component: what it
 //! is asked with is derived from its own spec. [`Report`] says what held, what did not, why, and how to mend it, and what
-//! each export costs. This crate does no I/O of its own; whoever calls it reads the files.
+//! each export costs. Neither does any I/O; whoever calls it reads the files.
+//!
+//! [`build`] and [`scaffold`] work on an author's folder: they run the compilers of the languages, and embed the SDKs.
 
+pub mod bindings;
+pub mod build;
+mod embedded;
 mod report;
+pub mod scaffold;
 mod suite;
 
 pub use report::{Check, ExportCost, Outcome, Problem, Report};
