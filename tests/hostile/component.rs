@@ -99,6 +99,32 @@ impl Guest {
             .body("media#[method]leg.serialize-frame", &format!("(i32.const {ZEROS_AT})"))
     }
 
+    /// Text fields of its configuration: their names, and whether they are sensitive.
+    ///
+    /// # Panics
+    /// When there are more than fit.
+    #[must_use]
+    pub fn with_fields(self, fields: &[(&str, bool)]) -> Self {
+        const FIELDS_AT: u32 = 5000;
+        const FIELD_BYTES: u32 = 88;
+        const NAMES_AT: u32 = 6000;
+        let count = u32::try_from(fields.len()).expect("a few fields");
+        assert!(FIELDS_AT + count * FIELD_BYTES <= NAMES_AT, "more fields than fit");
+        let mut guest = self.data(40, &format!("{}{}", word(FIELDS_AT), word(count)));
+        let (mut at, mut name_at) = (FIELDS_AT, NAMES_AT);
+        for (name, sensitive) in fields {
+            let length = u32::try_from(name.len()).expect("a short name");
+            let text = word(name_at) + &word(length);
+            // name, label; kind: text; required; sensitive.
+            guest = guest
+                .data_at(name_at, name)
+                .data_at(at, &format!("{text}{text}\\00\\01\\{:02x}", u8::from(*sensitive)));
+            at += FIELD_BYTES;
+            name_at += length;
+        }
+        guest
+    }
+
     /// Replaces a piece of the contract, which must be there.
     ///
     /// # Panics

@@ -6,9 +6,12 @@
 mod abi;
 mod bombs;
 mod cache;
+mod crowd;
 mod exhaustion;
 mod fixtures;
 mod invocation;
 mod loading;
 mod neighbour;
 mod random;
+mod secrets;
+mod tenants;
