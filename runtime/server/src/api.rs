@@ -42,6 +42,7 @@ use thiserror::Error;
 use tracing::Instrument as _;
 
 use crate::agent::TransferRequest;
+use crate::catalogue::Catalogue;
 use crate::exchange::EventSocketState;
 use crate::store::{
     Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
@@ -106,6 +107,9 @@ pub enum OperationError {
     /// The organisation's providers have used up what they may use together.
     #[error(transparent)]
     OverBudget(#[from] strowger_host::OverBudget),
+    /// The organisation's providers keep as much as they may.
+    #[error(transparent)]
+    KeepsTooMuch(#[from] crate::budget::KeepsTooMuch),
     /// The gateway is stopping and takes no calls.
     #[error("the gateway is stopping; try again when it is back")]
     Stopping,
@@ -134,15 +138,22 @@ pub trait Operations: Send + Sync + 'static {
     /// Wall-clock time.
     fn now(&self) -> UnixMs;
 
-    /// The loaded providers, sorted by name.
-    fn providers(&self) -> Vec<ProviderView>;
+    /// The catalogue of providers. Whoever changes it has it followed with [`Self::refresh_providers`].
+    fn catalogue(&self) -> &Catalogue;
 
-    /// The loaded provider of this name.
-    fn provider(&self, name: &str) -> Option<ProviderView>;
+    /// Follows the catalogue: when this returns, new calls get what it says.
+    fn refresh_providers(&self) -> impl Future<Output = ()> + Send;
+
+    /// The live versions of the providers that exist for an organisation, sorted by name.
+    fn providers(&self, organization: &OrganizationId) -> Vec<ProviderView>;
+
+    /// The live version of the provider of this name, if it exists for the organisation.
+    fn provider(&self, organization: &OrganizationId, name: &str) -> Option<ProviderView>;
 
     /// Lets the provider check credentials that fit its fields.
     fn check_credentials(
         &self,
+        organization: &OrganizationId,
         provider: &str,
         credentials: &Credentials,
     ) -> impl Future<Output = Result<(), OperationError>> + Send;
@@ -151,6 +162,7 @@ pub trait Operations: Send + Sync + 'static {
     /// id. Asked only of providers that can. What is returned is not checked against the spec.
     fn prepare_credentials(
         &self,
+        organization: &OrganizationId,
         provider: &str,
         configuration: &ConfigurationId,
         credentials: &Credentials,

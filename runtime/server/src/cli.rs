@@ -9,8 +9,10 @@ macro_rules! say {
 }
 
 mod demo;
+mod kit;
 mod organization;
 mod provider;
+mod replay;
 mod serve;
 
 use std::io::Write as _;
@@ -55,6 +57,8 @@ enum Command {
     /// Look at provider components, and try them
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// Run again what a provider did in a call, or before a fault, and show every difference
+    Replay(replay::ReplayArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,7 +166,7 @@ pub fn main() -> ExitCode {
     let default = match &cli.command {
         Command::Serve(_) => "info",
         // These talk to a person, who wants their answer and not their log.
-        Command::Demo(_) | Command::Org(_) | Command::Provider(_) => "error",
+        Command::Demo(_) | Command::Org(_) | Command::Provider(_) | Command::Replay(_) => "error",
     };
     let filter = cli.log.as_deref().unwrap_or(default);
     let filter = match log_filter(filter) {
@@ -183,6 +187,7 @@ pub fn main() -> ExitCode {
             with_runtime(organization::create(name, settings.flags()))
         }
         Command::Provider(command) => provider::run(command),
+        Command::Replay(args) => replay::run(&args),
     };
     match result {
         Ok(code) => code,

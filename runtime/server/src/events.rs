@@ -22,11 +22,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use self::keeper::{Keeper, Tools};
+use self::keeper::{Keeper, Tools, Watched};
 use self::lease::LeaseTimes;
 use crate::egress::Egress;
 use crate::exchange::Exchange;
-use crate::store::{Configuration, ConfigurationId, StoreError};
+use crate::store::{ConfigurationId, StoreError};
 
 /// How often the configurations are looked through although nobody of this process has changed one: another gateway may
 /// have.
@@ -90,12 +90,20 @@ async fn keep(tools: Tools, stop: CancellationToken) {
     leaving.join_all().await;
 }
 
-/// Those that are to have an event socket.
-async fn configurations(exchange: &Exchange) -> Result<Vec<Configuration>, StoreError> {
+/// Those that are to have an event socket, each with the digest of the version that reads it.
+async fn configurations(exchange: &Exchange) -> Result<Vec<Watched>, StoreError> {
     let mut all = Vec::new();
     for provider in exchange.registry().providers() {
-        if provider.can(Ability::Events) {
-            all.extend(exchange.store().active_configurations(provider.name()).await?);
+        if !provider.can(Ability::Events) {
+            continue;
+        }
+        for configuration in exchange.store().active_configurations(provider.name()).await? {
+            // Another organisation's provider of a name that was this one's does not exist for it.
+            let own = exchange.provider_of(&configuration.organization, provider.name());
+            all.extend(own.map(|provider| Watched {
+                version: provider.digest().to_owned(),
+                configuration,
+            }));
         }
     }
     Ok(all)
@@ -104,18 +112,18 @@ async fn configurations(exchange: &Exchange) -> Result<Vec<Configuration>, Store
 /// One keeper for each, and none for others, which are returned.
 fn arrange(
     keepers: &mut BTreeMap<ConfigurationId, Keeper>,
-    configurations: Vec<Configuration>,
+    configurations: Vec<Watched>,
     tools: &Tools,
 ) -> Vec<Keeper> {
     let mut before = std::mem::take(keepers);
-    for configuration in configurations {
-        let id = configuration.id.clone();
+    for watched in configurations {
+        let id = watched.configuration.id.clone();
         let keeper = match before.remove(&id) {
             Some(keeper) if !keeper.is_finished() => {
-                keeper.update(&configuration);
+                keeper.update(&watched);
                 keeper
             }
-            _ => Keeper::start(tools.clone(), configuration),
+            _ => Keeper::start(tools.clone(), watched),
         };
         keepers.insert(id, keeper);
     }

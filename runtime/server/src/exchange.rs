@@ -12,17 +12,18 @@ mod outbound;
 mod rating;
 mod transfer;
 mod verify;
+mod versions;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::json;
 use strowger_call::{CallId, Event};
-use strowger_host::Provider;
 use strowger_host::operation::MediaAddress;
+use strowger_host::{Provider, RejectionReason};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -30,12 +31,17 @@ pub use self::context::{CallContext, CarrierError};
 pub use self::events::{EventSocketFailure, EventSocketPhase, EventSocketState};
 pub(crate) use self::events::{EventSource, News, Obeyed, Reception};
 use crate::agent::{AgentLimits, CheckedDial};
+use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::egress::Egress;
+use crate::guests::GuestThreads;
+use crate::invocations::Watchers;
 use crate::perform::Performer;
 use crate::recording::RecordingWriter;
-use crate::registry::Registry;
+use crate::registry::faults::Faults;
+use crate::registry::{Loader, Registry};
 use crate::session::SessionHandle;
+use crate::session::lane::SlowLane;
 use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError};
 
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
@@ -61,6 +67,48 @@ pub struct ExchangeOptions {
     pub agent_limits: AgentLimits,
 }
 
+/// The threads beside those that serve sockets.
+#[derive(Debug, Clone)]
+pub struct Threads {
+    /// Write the recordings of calls.
+    pub recordings: RecordingWriter,
+    /// Run guests off the media path.
+    pub guests: GuestThreads,
+    /// Runs the media guests that are not quick.
+    pub slow_lane: SlowLane,
+    /// Write down what providers did.
+    pub watchers: Watchers,
+}
+
+impl Threads {
+    /// Starts them. `invocations` is the folder for what providers did, `record_invocations` whether that of whole calls is
+    /// wanted.
+    ///
+    /// # Errors
+    /// When the machine has no thread left.
+    pub fn start(invocations: &Path, record_invocations: bool) -> std::io::Result<Self> {
+        Ok(Self {
+            recordings: RecordingWriter::start()?,
+            guests: GuestThreads::off_media()?,
+            slow_lane: SlowLane::start()?,
+            watchers: Watchers::start(invocations, record_invocations)?,
+        })
+    }
+}
+
+/// The providers, and what keeps them in bounds.
+#[derive(Debug)]
+pub struct ExchangeProviders {
+    /// Those that are loaded.
+    pub registry: Registry,
+    /// Loads them, as the catalogue says.
+    pub loader: Loader,
+    /// Counts what they fail.
+    pub faults: Faults,
+    /// What organisations may use.
+    pub budgets: Budgets,
+}
+
 /// The exchange. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -72,9 +120,12 @@ struct Inner {
     options: ExchangeOptions,
     store: Store,
     registry: Registry,
+    loader: Loader,
+    faults: Faults,
+    budgets: Budgets,
     dialler: CheckedDial,
     performer: Performer,
-    recordings: RecordingWriter,
+    threads: Threads,
     clock: Clock,
     sessions: Mutex<HashMap<CallId, SessionHandle>>,
     /// Held from the moment a call's row is written until its session is there, so that a webhook that is repeated at once
@@ -99,6 +150,8 @@ pub enum Refused {
     NotGenuine,
     /// Something of ours does not work right now.
     Unavailable,
+    /// The organisation has used up what its providers may use; what a caller is told.
+    OverBudget(RejectionReason),
     /// The component failed.
     ProviderFault,
 }
@@ -143,21 +196,36 @@ impl Exchange {
     pub fn new(
         options: ExchangeOptions,
         store: Store,
-        registry: Registry,
+        providers: ExchangeProviders,
         dialler: CheckedDial,
         egress: Egress,
-        recordings: RecordingWriter,
+        threads: Threads,
         clock: Clock,
     ) -> Self {
-        let performer = Performer::new(egress, store.clone(), clock.clone());
+        let ExchangeProviders {
+            registry,
+            loader,
+            faults,
+            budgets,
+        } = providers;
+        let performer = Performer::new(
+            egress,
+            store.clone(),
+            clock.clone(),
+            budgets.clone(),
+            threads.guests.clone(),
+        );
         Self {
             inner: Arc::new(Inner {
                 options,
                 store,
                 registry,
+                loader,
+                faults,
+                budgets,
                 dialler,
                 performer,
-                recordings,
+                threads,
                 clock,
                 sessions: Mutex::new(HashMap::new()),
                 admission: tokio::sync::Mutex::new(()),
@@ -193,7 +261,7 @@ impl Exchange {
         &self.inner.options.public_base
     }
 
-    /// The URL that a carrier posts inbound calls to.
+    /// The URL that carriers of shared providers post inbound calls to.
     #[must_use]
     pub fn inbound_url(&self) -> String {
         format!("{}/api/v1/telephony/inbound/run", self.public_base())

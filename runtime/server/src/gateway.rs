@@ -1,7 +1,6 @@
 //! The running gateway: its parts, put together in order and taken apart in the reverse.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +11,28 @@ use strowger_host::cache::CompiledCache;
 use strowger_host::{Engine, EngineOptions, HostFault};
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{self, AgentLimits, CheckedDial};
+use crate::budget::Budgets;
+use crate::catalogue::Catalogue;
+use crate::catalogue::shelf::{ShelfError, StockError};
 use crate::clock::Clock;
 use crate::egress::{AddressPolicy, Egress, EgressConfig, EgressConfigError, SystemResolver};
 use crate::events::EventSockets;
-use crate::exchange::{Exchange, ExchangeOptions};
+use crate::exchange::{Exchange, ExchangeOptions, ExchangeProviders, Threads};
 use crate::keyring::Keyring;
-use crate::recording::RecordingWriter;
-use crate::registry::{RegisterError, Registry};
+use crate::registry::faults::{Alarm, Faults};
+use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::{api, ingress};
 
+/// How often it is looked whether another process has changed the catalogue of providers.
+const CATALOGUE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired values of providers are removed, and the prices of ended calls asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 /// Instances beside those of the calls' media.
@@ -49,9 +55,9 @@ pub enum StartError {
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The providers folder cannot be read.
+    /// The providers cannot be read or kept.
     #[error(transparent)]
-    Providers(#[from] RegisterError),
+    Providers(#[from] StockError),
     /// The sandbox does not start.
     #[error(transparent)]
     Host(#[from] HostFault),
@@ -73,11 +79,12 @@ pub struct Gateway {
     address: SocketAddr,
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
+    versions: JoinHandle<()>,
     events: EventSockets,
     stop: CancellationToken,
     grace: Duration,
-    /// Component files that were passed over, and why.
-    pub skipped: Vec<RegisterError>,
+    /// Files of the shelf that take no calls, and why.
+    pub skipped: Vec<ShelfError>,
 }
 
 impl Gateway {
@@ -100,12 +107,28 @@ impl Gateway {
         settings.prepare_data_dir()?;
         let keyring = settings.keyring()?;
         let engine = engine(&settings, &keyring)?;
-        let registry = Registry::default();
-        let mut skipped = Vec::new();
-        for folder in &settings.providers {
-            skipped.extend(load_providers(&registry, &engine, folder.clone()).await?);
-        }
         let store = Store::open(&settings.database_url, keyring, &StoreOptions::default()).await?;
+        let clock = Clock::system();
+        let catalogue = Catalogue::new(store.clone(), &settings.data_dir, clock.clone());
+        let (mut loaded, mut skipped) = (Vec::new(), Vec::new());
+        for folder in &settings.providers {
+            let stock = catalogue.stock(&engine, folder).await?;
+            loaded.extend(stock.loaded);
+            skipped.extend(stock.passed_over);
+        }
+        let registry = Registry::default();
+        let threads =
+            Threads::start(&settings.invocations_dir(), settings.record_invocations).map_err(StartError::Thread)?;
+        let watchers = threads.watchers.clone();
+        let loader = Loader::new(engine, catalogue, registry.clone(), watchers, loaded);
+        loader.refresh().await?;
+        let (faults, alarms) = Faults::new();
+        let providers = ExchangeProviders {
+            registry,
+            loader,
+            faults,
+            budgets: Budgets::new(settings.budgets),
+        };
         let egress = Egress::new(EgressConfig {
             allow_networks: settings.allow_networks.clone(),
             routes: settings.egress_routes.clone(),
@@ -114,7 +137,6 @@ impl Gateway {
         let policy = AddressPolicy::new(settings.allow_networks.clone());
         let tls = agent::tls_config(&[]).map_err(|error| StartError::Tls(error.to_string()))?;
         let dialler = CheckedDial::new(move |address| policy.check(address), Arc::new(SystemResolver), tls);
-        let clock = Clock::system();
         let options = ExchangeOptions {
             public_base: settings.public_url(address).as_str().to_owned(),
             recordings: settings.recordings_dir(),
@@ -126,8 +148,7 @@ impl Gateway {
                 ..AgentLimits::default()
             },
         };
-        let recordings = RecordingWriter::start().map_err(StartError::Thread)?;
-        let exchange = Exchange::new(options, store, registry, dialler, egress.clone(), recordings, clock);
+        let exchange = Exchange::new(options, store, providers, dialler, egress.clone(), threads, clock);
         let abandoned = exchange.close_abandoned_calls().await?;
         if abandoned > 0 {
             tracing::warn!(
@@ -152,6 +173,7 @@ impl Gateway {
             }
         });
         let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
+        let versions = tokio::spawn(keep_versions(exchange.clone(), alarms, stop.clone()));
         // Last: from now on calls may come in.
         let events = EventSockets::start(exchange.clone(), egress, settings.event_lease);
         Ok(Self {
@@ -159,6 +181,7 @@ impl Gateway {
             address,
             serving,
             housekeeping,
+            versions,
             events,
             stop,
             grace: settings.shutdown_grace,
@@ -192,6 +215,7 @@ impl Gateway {
             tracing::debug!("connections were left open");
         }
         drop(self.housekeeping.await);
+        drop(self.versions.await);
         self.exchange.store().close().await;
         ended
     }
@@ -207,22 +231,17 @@ fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
     })
 }
 
-/// Compiling takes seconds for a large component: away from the threads that serve sockets.
-async fn load_providers(
-    registry: &Registry,
-    engine: &Engine,
-    folder: PathBuf,
-) -> Result<Vec<RegisterError>, RegisterError> {
-    let (registry, engine) = (registry.clone(), engine.clone());
-    let shown = folder.clone();
-    tokio::task::spawn_blocking(move || registry.load_folder(&engine, &folder))
-        .await
-        .unwrap_or_else(|error| {
-            Err(RegisterError::Read {
-                path: shown,
-                cause: std::io::Error::other(error),
-            })
-        })
+/// Follows the catalogue of providers, and sets aside what keeps failing.
+async fn keep_versions(exchange: Exchange, mut alarms: mpsc::Receiver<Alarm>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(CATALOGUE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(alarm) = alarms.recv() => exchange.quarantine(&alarm).await,
+            _ = ticks.tick() => exchange.refresh_providers().await,
+        }
+    }
 }
 
 async fn keep_house(exchange: Exchange, stop: CancellationToken) {

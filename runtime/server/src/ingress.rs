@@ -42,6 +42,7 @@ pub fn router(exchange: Exchange, webhook_bytes_max: usize) -> Router {
     };
     Router::new()
         .route("/api/v1/telephony/inbound/run", any(inbound))
+        .route("/api/v1/telephony/inbound/run/{provider}", any(inbound_to))
         .route("/api/v1/telephony/inbound/fallback", any(fallback))
         .route("/api/v1/telephony/{provider}/{*path}", any(provider_route))
         .route_layer(from_fn_with_state(door, enter))
@@ -89,6 +90,21 @@ async fn inbound(
     respond(
         exchange
             .inbound(webhook(&exchange, &method, &uri, &headers, &body))
+            .await,
+    )
+}
+
+async fn inbound_to(
+    State(exchange): State<Exchange>,
+    Path(provider): Path<String>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    respond(
+        exchange
+            .inbound_to(&provider, webhook(&exchange, &method, &uri, &headers, &body))
             .await,
     )
 }
@@ -207,7 +223,7 @@ impl IntoResponse for Refused {
             Self::NoSuchCall => (StatusCode::NOT_FOUND, "no such call"),
             Self::NotGenuine => (StatusCode::FORBIDDEN, "the webhook is not genuine"),
             // Carriers repeat a webhook that got a 5xx.
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "try again"),
+            Self::Unavailable | Self::OverBudget(_) => (StatusCode::SERVICE_UNAVAILABLE, "try again"),
             Self::ProviderFault => (StatusCode::BAD_GATEWAY, "the provider failed"),
         };
         (status, text).into_response()

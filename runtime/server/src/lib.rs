@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod budget;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
@@ -13,7 +14,9 @@ pub mod egress;
 pub mod events;
 pub mod exchange;
 pub mod gateway;
+pub mod guests;
 pub mod ingress;
+pub mod invocations;
 pub mod keyring;
 pub mod perform;
 pub mod recording;

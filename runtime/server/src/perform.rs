@@ -1,19 +1,14 @@
 //! Runs a provider's operation to its end: guest code on the threads for blocking work, effects here.
 
-use std::sync::Arc;
-
 use strowger_host::operation::{Effect, Reply, Step};
 use strowger_host::{Failure, IncomingResponse, InvokeError, Operation, OutgoingRequest};
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
+use crate::budget::{Budgets, KeepError, KeepsTooMuch};
 use crate::clock::Clock;
 use crate::egress::{Egress, HostGrant, Request};
-use crate::store::{Scope, Store, StoreError};
-
-/// Guest invocations off the media path that run at once. They are short; more at once would only take processor time from
-/// the media path.
-const GUESTS_AT_ONCE: usize = 4;
+use crate::guests::GuestThreads;
+use crate::store::{OrganizationId, Scope, Store, StoreError};
 
 /// Why an operation has no result.
 #[derive(Debug, Error)]
@@ -27,6 +22,9 @@ pub enum PerformError {
     /// Ours.
     #[error("a value that the provider keeps could not be read or written")]
     Store(#[from] StoreError),
+    /// The organisation's providers keep as much as they may.
+    #[error(transparent)]
+    KeepsTooMuch(#[from] KeepsTooMuch),
     /// Ours: the thread of the guest is gone.
     #[error("the operation was abandoned")]
     Abandoned,
@@ -38,7 +36,10 @@ impl PerformError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Failed(failure) => failure.retryable,
-            Self::Invoke(InvokeError::Host(_) | InvokeError::Budget(_)) | Self::Store(_) | Self::Abandoned => true,
+            Self::Invoke(InvokeError::Host(_) | InvokeError::Budget(_))
+            | Self::Store(_)
+            | Self::KeepsTooMuch(_)
+            | Self::Abandoned => true,
             Self::Invoke(InvokeError::Guest(_) | InvokeError::Configuration(_)) => false,
         }
     }
@@ -50,7 +51,7 @@ impl PerformError {
             Self::Failed(failure) => failure.code.clone(),
             Self::Invoke(InvokeError::Guest(fault)) => format!("provider-{}", fault.code()),
             Self::Invoke(InvokeError::Configuration(_)) => "configuration-refused".to_owned(),
-            Self::Invoke(InvokeError::Budget(_)) => "budget-used-up".to_owned(),
+            Self::Invoke(InvokeError::Budget(_)) | Self::KeepsTooMuch(_) => "budget-used-up".to_owned(),
             Self::Invoke(InvokeError::Host(_)) | Self::Store(_) | Self::Abandoned => "internal".to_owned(),
         }
     }
@@ -62,38 +63,52 @@ pub struct Performer {
     egress: Egress,
     store: Store,
     clock: Clock,
-    guests: Arc<Semaphore>,
+    budgets: Budgets,
+    guests: GuestThreads,
 }
 
 impl Performer {
     /// Performs effects through this door and this store.
     #[must_use]
-    pub fn new(egress: Egress, store: Store, clock: Clock) -> Self {
+    pub fn new(egress: Egress, store: Store, clock: Clock, budgets: Budgets, guests: GuestThreads) -> Self {
         Self {
             egress,
             store,
             clock,
-            guests: Arc::new(Semaphore::new(GUESTS_AT_ONCE)),
+            budgets,
+            guests,
         }
     }
 
-    /// Runs guest code away from the threads that serve sockets.
+    /// Runs guest code away from the threads that serve sockets. An organisation's guests wait for each other before they
+    /// wait for those of others, so that one's never take all turns.
     ///
     /// # Errors
     /// Those of `invoke`.
-    pub async fn invoke<T, E>(&self, invoke: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn invoke<T, E>(
+        &self,
+        organization: Option<&OrganizationId>,
+        invoke: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Abandoned> + Send + 'static,
     {
-        let permit = self.guests.clone().acquire_owned().await.map_err(|_| Abandoned)?;
-        let span = tracing::Span::current();
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            span.in_scope(invoke)
-        })
-        .await
-        .map_err(|_| Abandoned)?
+        let own = match organization {
+            Some(organization) => Some(
+                self.budgets
+                    .guests(organization)
+                    .acquire_owned()
+                    .await
+                    .map_err(|_| Abandoned)?,
+            ),
+            None => None,
+        };
+        let invoked = self.guests.run(move || {
+            let _turn = own;
+            invoke()
+        });
+        invoked.await.ok_or(Abandoned)?
     }
 
     /// Drives an operation: step, effect, reply, step. `scope` is what its keys belong to.
@@ -104,7 +119,7 @@ impl Performer {
         let mut operation = operation;
         loop {
             let (step, stepped) = self
-                .invoke(move || -> Result<_, PerformError> {
+                .invoke(Some(&scope.organization), move || -> Result<_, PerformError> {
                     let step = operation.step()?;
                     Ok((step, operation))
                 })
@@ -124,11 +139,28 @@ impl Performer {
             Effect::Http(request) => self.send(request).await,
             Effect::Load { key } => Reply::Value(self.store.load_state(scope, &key, now).await?),
             Effect::Save { key, value, ttl } => {
+                self.keep(scope, key.len() + value.to_string().len()).await?;
                 self.store.save_state(scope, &key, &value, ttl, now).await?;
                 Reply::Saved
             }
-            Effect::Claim { key, ttl } => Reply::Claimed(self.store.claim_state(scope, &key, ttl, now).await?),
+            Effect::Claim { key, ttl } => {
+                self.keep(scope, key.len()).await?;
+                Reply::Claimed(self.store.claim_state(scope, &key, ttl, now).await?)
+            }
         })
+    }
+
+    /// Whether an organisation may have one more value kept.
+    ///
+    /// # Errors
+    /// When it keeps too much, or nobody can tell.
+    pub async fn keep(&self, scope: &Scope, bytes: usize) -> Result<(), PerformError> {
+        let now = self.clock.unix_ms();
+        match self.budgets.keep(&self.store, &scope.organization, bytes, now).await {
+            Ok(()) => Ok(()),
+            Err(KeepError::TooMuch(refusal)) => Err(refusal.into()),
+            Err(KeepError::Store(error)) => Err(error.into()),
+        }
     }
 
     async fn send(&self, request: OutgoingRequest) -> Reply {

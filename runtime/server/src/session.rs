@@ -4,6 +4,7 @@
 //! path), and does what they ask for. What a call means is decided in `strowger-call`; nothing here waits for the database,
 //! for another call, or for an unbounded queue.
 
+pub mod lane;
 mod media;
 mod transfer;
 
@@ -489,7 +490,7 @@ impl Session {
     async fn carrier(&mut self, carried: Carried) {
         let Some(media) = &mut self.media else { return };
         let now_us = self.context.clock.host_us();
-        let heard = media.hear(carried, now_us);
+        let heard = media.hear(carried, now_us).await;
         if heard.started {
             self.draw(Entry::point(Kind::Media, self.at_ms(), "media started"));
             if let Some(id) = heard.provider_call_id

@@ -17,6 +17,7 @@ use std::time::Duration;
 use thiserror::Error;
 use url::{Host, Url};
 
+use crate::budget::BudgetLimits;
 use crate::egress::{HostGrant, IpNetwork, Route};
 use crate::keyring::KeyError;
 
@@ -24,7 +25,7 @@ use crate::keyring::KeyError;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 21] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
     ("public_base_url", "URL under which carriers reach this server"),
@@ -33,6 +34,27 @@ const NAMES: [(&str, &str); 14] = [
     ("allow_networks", "private networks that carriers' APIs may be in"),
     ("egress_routes", "hosts that another server stands in for"),
     ("calls_max", "calls at once"),
+    (
+        "tenant_cpu_ms_per_s",
+        "milliseconds of processor time in each second for the providers of one organization",
+    ),
+    (
+        "tenant_invocations_per_s",
+        "invocations in each second of the providers of one organization",
+    ),
+    (
+        "tenant_effects_per_s",
+        "requests and kept values in each second of the providers of one organization",
+    ),
+    (
+        "tenant_instances_max",
+        "instances at once of the providers of one organization; each of its calls has one",
+    ),
+    ("tenant_keys_max", "values that the providers of one organization keep"),
+    (
+        "tenant_kept_bytes_max",
+        "bytes of what the providers of one organization keep",
+    ),
     ("webhook_body_bytes_max", "bytes of a webhook's body"),
     ("call_duration_max_s", "seconds of a call"),
     (
@@ -44,6 +66,10 @@ const NAMES: [(&str, &str); 14] = [
         "seconds after which another server takes over an event socket from one that vanished",
     ),
     ("recording", "whether agents may record calls"),
+    (
+        "record_invocations",
+        "whether everything that providers do for a call is recorded",
+    ),
     (
         "encryption_key_file",
         "file with the keys that protect stored credentials",
@@ -290,6 +316,8 @@ pub struct Settings {
     pub egress_routes: Vec<Route>,
     /// Calls at once; one more is refused.
     pub calls_max: u32,
+    /// What each organization's providers may use together.
+    pub budgets: BudgetLimits,
     /// Bytes of a webhook's body; at most [`WEBHOOK_BODY_BYTES_MAX`].
     pub webhook_body_bytes_max: usize,
     /// After this a call is ended.
@@ -300,6 +328,8 @@ pub struct Settings {
     pub event_lease: Duration,
     /// Whether agents may record calls.
     pub recording: bool,
+    /// Whether everything that providers do for a call is recorded. Their faults are recorded in any case.
+    pub record_invocations: bool,
     encryption_key: Option<SecretText>,
     encryption_key_file: PathBuf,
     /// Set when the database is the file in the data directory, which must not meet a fresh key.
@@ -391,6 +421,7 @@ impl Settings {
                     .map_err(|error| format!("`{text}` is {error}"))
             })?,
             egress_routes: found.list("egress_routes", route)?,
+            budgets: budgets(&found)?,
             calls_max: u32::try_from(found.number("calls_max", 1..=10_000)?.unwrap_or(200)).unwrap_or(u32::MAX),
             webhook_body_bytes_max: found
                 .number("webhook_body_bytes_max", 1024..=WEBHOOK_BODY_BYTES_MAX as u64)?
@@ -402,6 +433,9 @@ impl Settings {
             // Renewed three times in this time: shorter ones would suffer from a database that is busy for a moment.
             event_lease: seconds("event_lease_s", 5..=300, 30)?,
             recording: found.parse("recording", "must be true or false")?.unwrap_or(true),
+            record_invocations: found
+                .parse("record_invocations", "must be true or false")?
+                .unwrap_or(false),
             encryption_key,
             encryption_key_file: found
                 .check("encryption_key_file", |text| absolute(text.as_ref()))?
@@ -420,6 +454,12 @@ impl Settings {
     #[must_use]
     pub fn recordings_dir(&self) -> PathBuf {
         self.data_dir.join("recordings")
+    }
+
+    /// Where recordings of what providers did go.
+    #[must_use]
+    pub fn invocations_dir(&self) -> PathBuf {
+        self.data_dir.join("invocations")
     }
 
     /// Where compiled components are cached.
@@ -609,6 +649,30 @@ fn known(name: &str) -> Option<&'static str> {
 
 fn absolute(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("is not a path: {error}"))
+}
+
+/// What an organization's providers may use. After a rest they may use ten seconds' worth at once, and twenty of processor
+/// time.
+fn budgets(found: &Found<'_, impl Fn(&str) -> Option<OsString>>) -> Result<BudgetLimits, SettingsError> {
+    let mut limits = BudgetLimits::default();
+    let rate = |name, default: u32| -> Result<u32, SettingsError> {
+        let number = found.number(name, 1..=1_000_000)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()).unwrap_or(default))
+    };
+    let meter = &mut limits.meter;
+    meter.cpu_ms_per_s = rate("tenant_cpu_ms_per_s", meter.cpu_ms_per_s)?;
+    meter.cpu_ms_burst = meter.cpu_ms_per_s.saturating_mul(20);
+    meter.invocations_per_s = rate("tenant_invocations_per_s", meter.invocations_per_s)?;
+    meter.invocations_burst = meter.invocations_per_s.saturating_mul(10);
+    meter.effects_per_s = rate("tenant_effects_per_s", meter.effects_per_s)?;
+    meter.effects_burst = meter.effects_per_s.saturating_mul(10);
+    meter.instances_max = rate("tenant_instances_max", meter.instances_max)?;
+    let kept = &mut limits.kept;
+    kept.keys = found.number("tenant_keys_max", 1..=1_000_000_000)?.unwrap_or(kept.keys);
+    kept.bytes = found
+        .number("tenant_kept_bytes_max", 1..=1_000_000_000_000)?
+        .unwrap_or(kept.bytes);
+    Ok(limits)
 }
 
 fn route(text: &str) -> Result<Route, String> {

@@ -57,7 +57,7 @@ pub use providers::{
     Canary, Installed, NewProviderVersion, Party, ProviderChannel, ProviderVersion, Quarantine, VersionFault,
 };
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
-pub use state::Scope;
+pub use state::{Scope, StateUsage};
 pub use transfers::{NewTransfer, TransferRecord, TransferState, new_transfer_id};
 pub use trunks::{NewTrunk, Trunk, TrunkContent};
 

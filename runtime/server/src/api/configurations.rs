@@ -33,7 +33,7 @@ pub(super) async fn list<O: Operations>(
             .store()
             .configuration_facts(&organization, &configuration.id)
             .await?;
-        let provider = operations.provider(&configuration.provider);
+        let provider = operations.provider(&configuration.organization, &configuration.provider);
         let readiness = Readiness::of(operations.as_ref(), &configuration, provider.as_ref(), facts).await;
         shown.push(Value::Object(summary(
             &configuration,
@@ -55,7 +55,7 @@ pub(super) async fn create<O: Operations>(
     let is_default_outbound = form.flag("is_default_outbound").unwrap_or(false);
     let config = form.object("config");
     let config = form.required("config", config);
-    let provider = provider_of(operations.as_ref(), &mut form, &config);
+    let provider = provider_of(operations.as_ref(), &organization, &mut form, &config);
     // What is wrong with the credentials is told together with what is wrong beside them.
     let checked = match &provider {
         Some(provider) => saving::check(&provider.spec, config, None, &mut form),
@@ -68,13 +68,15 @@ pub(super) async fn create<O: Operations>(
     unbroken(async move {
         let operations = operations.as_ref();
         // The carrier is asked last: what can be refused here leaves nothing behind there.
-        operations.check_credentials(&provider.spec.name, &credentials).await?;
+        operations
+            .check_credentials(&organization, &provider.spec.name, &credentials)
+            .await?;
         operations.store().require_free_name(&organization, &name, None).await?;
         let id = ConfigurationId::generate();
         let Prepared {
             credentials,
             account_id,
-        } = saving::prepare(operations, &provider, &id, credentials, Occasion::Create).await?;
+        } = saving::prepare(operations, &organization, &provider, &id, credentials, Occasion::Create).await?;
         let new = NewConfiguration {
             id,
             organization,
@@ -122,7 +124,7 @@ pub(super) async fn update<O: Operations>(
             return Err(ApiError::Refused("provider_change", message.to_owned()));
         }
         let provider = operations
-            .provider(&stored.provider)
+            .provider(&organization, &stored.provider)
             .ok_or(OperationError::ProviderMissing)?;
         entered = saving::check(&provider.spec, config, Some(stored.credentials.expose()), &mut form)
             .map(|credentials| (provider, credentials));
@@ -135,9 +137,19 @@ pub(super) async fn update<O: Operations>(
             credentials: None,
         };
         if let Some((provider, credentials)) = entered {
-            operations.check_credentials(&provider.spec.name, &credentials).await?;
+            operations
+                .check_credentials(&organization, &provider.spec.name, &credentials)
+                .await?;
             require_free(operations, &stored, change.name.as_deref(), &provider, &credentials).await?;
-            let prepared = saving::prepare(operations, &provider, &stored.id, credentials, Occasion::Update).await?;
+            let prepared = saving::prepare(
+                operations,
+                &organization,
+                &provider,
+                &stored.id,
+                credentials,
+                Occasion::Update,
+            )
+            .await?;
             change.credentials = Some((prepared.credentials, prepared.account_id));
         }
         let changed = operations
@@ -226,15 +238,20 @@ pub(super) async fn find<O: Operations>(
         .await?)
 }
 
-fn provider_of<O: Operations>(operations: &O, form: &mut Form, config: &Map<String, Value>) -> Option<ProviderView> {
+fn provider_of<O: Operations>(
+    operations: &O,
+    organization: &OrganizationId,
+    form: &mut Form,
+    config: &Map<String, Value>,
+) -> Option<ProviderView> {
     let name = config
         .get("provider")
         .and_then(Value::as_str)
         .filter(|name| name.chars().count() <= PROVIDER_CHARS_MAX);
-    let provider = name.and_then(|name| operations.provider(name));
+    let provider = name.and_then(|name| operations.provider(organization, name));
     if provider.is_none() {
         let names: Vec<String> = operations
-            .providers()
+            .providers(organization)
             .into_iter()
             .map(|provider| provider.spec.name)
             .collect();
@@ -286,7 +303,7 @@ async fn detail<O: Operations>(operations: &O, configuration: &Configuration) ->
     let facts = store
         .configuration_facts(&configuration.organization, &configuration.id)
         .await?;
-    let provider = operations.provider(&configuration.provider);
+    let provider = operations.provider(&configuration.organization, &configuration.provider);
     let spec = provider.as_ref().map(|provider| &provider.spec);
     let can = |ability| provider.as_ref().is_some_and(|provider| provider.can(ability));
     let readiness = Readiness::of(operations, configuration, provider.as_ref(), facts).await;

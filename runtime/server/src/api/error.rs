@@ -142,7 +142,7 @@ fn operation(error: OperationError) -> Told {
                 .retryable(failure.retryable)
         }
         OperationError::AtCapacity => Told::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true),
-        OperationError::OverBudget(_) => {
+        OperationError::OverBudget(_) | OperationError::KeepsTooMuch(_) => {
             Told::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
         }
         OperationError::Stopping => Told::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retryable(true),

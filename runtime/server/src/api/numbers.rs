@@ -263,7 +263,7 @@ fn metadata(form: &mut Form) -> Option<Value> {
 
 fn can_sync<O: Operations>(operations: &O, configuration: &Configuration) -> bool {
     operations
-        .provider(&configuration.provider)
+        .provider(&configuration.organization, &configuration.provider)
         .is_some_and(|provider| provider.can(Ability::Numbers))
 }
 

@@ -12,9 +12,9 @@ use super::{ApiError, Operations, ProviderView};
 
 pub(super) async fn metadata<O: Operations>(
     State(operations): State<Arc<O>>,
-    _: Caller,
+    Caller(organization): Caller,
 ) -> Result<Json<Value>, ApiError> {
-    let providers: Vec<Value> = operations.providers().iter().map(describe).collect();
+    let providers: Vec<Value> = operations.providers(&organization).iter().map(describe).collect();
     Ok(Json(json!({ "providers": providers })))
 }
 

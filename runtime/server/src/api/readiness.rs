@@ -145,7 +145,7 @@ pub(super) async fn outbound<O: Operations>(
 
 async fn ready<O: Operations>(operations: &O, configuration: &Configuration) -> Result<ProviderView, ApiError> {
     let provider = operations
-        .provider(&configuration.provider)
+        .provider(&configuration.organization, &configuration.provider)
         .ok_or(OperationError::ProviderMissing)?;
     let facts = operations
         .store()

@@ -9,7 +9,7 @@ use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 
 use super::form::Form;
 use super::{OperationError, Operations, ProviderView, mask};
-use crate::store::{AccountId, ConfigurationId, SecretJson};
+use crate::store::{AccountId, ConfigurationId, OrganizationId, SecretJson};
 
 /// Credentials that are ready to be stored.
 pub(super) struct Prepared {
@@ -53,6 +53,7 @@ pub(super) fn account_id(spec: &ProviderSpec, credentials: &Credentials) -> Opti
 /// The provider's verdict. What it sets must fit its own spec; that it does not is its fault.
 pub(super) async fn prepare<O: Operations>(
     operations: &O,
+    organization: &OrganizationId,
     provider: &ProviderView,
     configuration: &ConfigurationId,
     credentials: Credentials,
@@ -61,7 +62,7 @@ pub(super) async fn prepare<O: Operations>(
     let spec = &provider.spec;
     let set = if provider.can(Ability::Setup) {
         operations
-            .prepare_credentials(&spec.name, configuration, &credentials, occasion)
+            .prepare_credentials(organization, &spec.name, configuration, &credentials, occasion)
             .await?
     } else {
         Vec::new()
@@ -74,7 +75,7 @@ pub(super) async fn prepare<O: Operations>(
             all.extend(set.into_iter().map(|field| (field.name, field.value)));
         }
         let complete = Credentials::check(spec, &all).map_err(|problems| misfit(spec, &problems))?;
-        match operations.check_credentials(&spec.name, &complete).await {
+        match operations.check_credentials(organization, &spec.name, &complete).await {
             Err(OperationError::Fields(problems)) => return Err(misfit(spec, &problems)),
             checked => checked?,
         }

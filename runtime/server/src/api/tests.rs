@@ -15,6 +15,7 @@ use strowger_host::spec::{Choice, Connectivity, Encoding, Field, FieldType, Medi
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::clock::Clock;
 use crate::store::testing::{self, TestStore};
 use crate::store::{ApiKey, ApiKeyId, CallFinish, MediaToken, NewCall, NewEvent, new_call_id};
 
@@ -24,6 +25,7 @@ const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
 /// What runs calls, as far as the API can tell: it answers what a test has put into it and notes what it was asked.
 struct Fake {
     store: TestStore,
+    catalogue: Catalogue,
     providers: Vec<ProviderView>,
     answers: Mutex<Answers>,
     asked: Mutex<Vec<String>>,
@@ -70,24 +72,38 @@ impl Operations for Fake {
         NOW
     }
 
-    fn providers(&self) -> Vec<ProviderView> {
+    fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    async fn refresh_providers(&self) {
+        self.ask("refresh the providers");
+    }
+
+    fn providers(&self, _: &OrganizationId) -> Vec<ProviderView> {
         self.providers.clone()
     }
 
-    fn provider(&self, name: &str) -> Option<ProviderView> {
+    fn provider(&self, _: &OrganizationId, name: &str) -> Option<ProviderView> {
         self.providers
             .iter()
             .find(|provider| provider.spec.name == name)
             .cloned()
     }
 
-    async fn check_credentials(&self, provider: &str, _: &Credentials) -> Result<(), OperationError> {
+    async fn check_credentials(
+        &self,
+        _: &OrganizationId,
+        provider: &str,
+        _: &Credentials,
+    ) -> Result<(), OperationError> {
         self.ask(format!("check {provider}"));
         self.answers.lock().unwrap().check.take().map_or(Ok(()), Err)
     }
 
     async fn prepare_credentials(
         &self,
+        _: &OrganizationId,
         _: &str,
         _: &ConfigurationId,
         credentials: &Credentials,
@@ -108,7 +124,10 @@ impl Operations for Fake {
         configuration: &Configuration,
         _: ConfigurationFacts,
     ) -> Result<Vec<SetupStep>, OperationError> {
-        let spec = self.provider(&configuration.provider).unwrap().spec;
+        let spec = self
+            .provider(&configuration.organization, &configuration.provider)
+            .unwrap()
+            .spec;
         Credentials::check(&spec, configuration.credentials.expose()).map_err(OperationError::Fields)?;
         let answers = self.answers.lock().unwrap();
         if answers.speechless {
@@ -378,6 +397,7 @@ impl Server {
             trunkphone(),
         ];
         let fake = Arc::new(Fake {
+            catalogue: Catalogue::new(store.store.clone(), store.directory.path(), Clock::system()),
             store,
             providers,
             answers: Mutex::default(),

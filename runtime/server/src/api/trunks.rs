@@ -167,7 +167,7 @@ async fn find<O: Operations>(
 
 fn supported<O: Operations>(operations: &O, configuration: &Configuration) -> Result<ProviderView, ApiError> {
     let provider = operations
-        .provider(&configuration.provider)
+        .provider(&configuration.organization, &configuration.provider)
         .ok_or(OperationError::ProviderMissing)?;
     if provider.can(Ability::Trunks) {
         Ok(provider)

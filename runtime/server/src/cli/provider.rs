@@ -14,11 +14,14 @@ use strowger_host::limits::Limits;
 use strowger_host::spec::{Field, ProviderSpec};
 use strowger_host::{Ability, Credentials, Engine, EngineOptions, Header, Moment, Provider, Refusal, Verdict, Webhook};
 
+use crate::catalogue::shelf;
+use crate::cli::kit;
 use crate::clock::Clock;
-use crate::registry::Registry;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProviderCommand {
+    #[command(flatten)]
+    Kit(kit::KitCommand),
     /// List the provider components of a folder
     List {
         /// The folder
@@ -59,6 +62,7 @@ pub(super) enum ProviderCommand {
 
 pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
     match command {
+        ProviderCommand::Kit(command) => kit::run(command),
         ProviderCommand::List { providers } => list(&providers),
         ProviderCommand::Inspect { file, json } => inspect(&file, json),
         ProviderCommand::Invoke { file, export, input } => invoke(&file, &export, &input),
@@ -92,9 +96,18 @@ fn read_json<T: for<'de> Deserialize<'de>>(file: &Path) -> anyhow::Result<T> {
 }
 
 fn list(folder: &Path) -> anyhow::Result<ExitCode> {
-    let registry = Registry::default();
-    let skipped = registry.load_folder(&engine()?, folder)?;
-    for provider in registry.providers() {
+    let engine = engine()?;
+    let mut skipped = 0;
+    for file in shelf::files(folder)? {
+        let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let provider = match Provider::load(&engine, &bytes) {
+            Ok(provider) => provider,
+            Err(error) => {
+                eprintln!("passed over: {}: {error}", file.display());
+                skipped += 1;
+                continue;
+            }
+        };
         let abilities: Vec<&str> = provider.abilities().iter().map(|ability| ability.name()).collect();
         let spec = provider.spec();
         say!(
@@ -106,10 +119,7 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
             abilities.join(" ")
         );
     }
-    for error in &skipped {
-        eprintln!("passed over: {error}");
-    }
-    Ok(if skipped.is_empty() {
+    Ok(if skipped == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -36,22 +36,31 @@ pub(super) struct Tools {
     pub(super) times: LeaseTimes,
 }
 
+/// What a keeper depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Watched {
+    pub(super) configuration: Configuration,
+    /// Digest of the provider's version that takes new calls: another one may name another socket.
+    pub(super) version: String,
+}
+
 /// The handle of a keeper.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    configuration: watch::Sender<Configuration>,
+    watched: watch::Sender<Watched>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Keeper {
-    pub(super) fn start(tools: Tools, configuration: Configuration) -> Self {
+    pub(super) fn start(tools: Tools, watched: Watched) -> Self {
+        let configuration = &watched.configuration;
         let span = tracing::info_span!(
             "event_socket",
             configuration = configuration.id.as_str(),
             provider = configuration.provider
         );
-        let (sender, receiver) = watch::channel(configuration);
+        let (sender, receiver) = watch::channel(watched);
         let stop = CancellationToken::new();
         let task = Task {
             leases: StoredLeases {
@@ -59,7 +68,7 @@ impl Keeper {
                 clock: tools.exchange.clock().clone(),
             },
             tools,
-            configuration: receiver,
+            watched: receiver,
             stop: stop.clone(),
             policy: Policy::new(),
             owner: Uuid::now_v7().to_string(),
@@ -72,18 +81,18 @@ impl Keeper {
             published: None,
         };
         Self {
-            configuration: sender,
+            watched: sender,
             stop,
             task: tokio::spawn(task.run().instrument(span)),
         }
     }
 
-    /// The configuration as it is now.
-    pub(super) fn update(&self, configuration: &Configuration) {
-        self.configuration.send_if_modified(|known| {
-            let changed = known != configuration;
+    /// The configuration and its provider as they are now.
+    pub(super) fn update(&self, watched: &Watched) {
+        self.watched.send_if_modified(|known| {
+            let changed = known != watched;
             if changed {
-                known.clone_from(configuration);
+                known.clone_from(watched);
             }
             changed
         });
@@ -129,7 +138,7 @@ enum Interrupt {
 struct Task {
     tools: Tools,
     leases: StoredLeases,
-    configuration: watch::Receiver<Configuration>,
+    watched: watch::Receiver<Watched>,
     stop: CancellationToken,
     policy: Policy,
     owner: String,
@@ -178,7 +187,7 @@ impl Task {
             biased;
             () = self.stop.cancelled() => Err(Interrupt::Stop),
             () = lost => Err(Interrupt::LeaseLost),
-            changed = self.configuration.changed() => Err(match changed {
+            changed = self.watched.changed() => Err(match changed {
                 Ok(()) => Interrupt::Changed,
                 // Nobody is left who would say so.
                 Err(_) => Interrupt::Stop,
@@ -343,7 +352,7 @@ impl Task {
     async fn park(&mut self, reason: &str) -> Result<(), Interrupt> {
         let store = self.tools.exchange.store().clone();
         let (id, as_of) = {
-            let configuration = self.configuration.borrow();
+            let configuration = &self.watched.borrow().configuration;
             (configuration.id.clone(), configuration.updated_at)
         };
         let now = self.tools.exchange.clock().unix_ms();
@@ -402,7 +411,7 @@ impl Task {
     /// The configuration as it is now, and what handles its messages.
     fn source(&mut self) -> Result<EventSource, String> {
         let exchange = &self.tools.exchange;
-        let source = exchange.event_source(&self.configuration.borrow_and_update())?;
+        let source = exchange.event_source(&self.watched.borrow_and_update().configuration)?;
         match &self.ears {
             Some(ears) if !ears.handling.is_finished() => drop(ears.source.send_replace(source.clone())),
             // The first time, or after a failure of the one before.
@@ -489,7 +498,7 @@ impl Task {
             since,
             last_failure: self.last_failure.clone(),
         };
-        let id = &self.configuration.borrow().id;
+        let id = &self.watched.borrow().configuration.id;
         self.tools.exchange.set_event_socket_state(id, Some(state.clone()));
         self.published = Some(state);
     }
@@ -512,7 +521,7 @@ impl Task {
             tracing::warn!("messages of an event socket were left unhandled");
             handling.abort();
         }
-        let id = self.configuration.borrow().id.clone();
+        let id = self.watched.borrow().configuration.id.clone();
         if *self.policy.state() != State::Parked {
             self.tools.exchange.set_event_socket_state(&id, None);
         }

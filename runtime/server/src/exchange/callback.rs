@@ -6,7 +6,7 @@ use serde_json::json;
 use strowger_call::{AnsweredBy, CallId, CallStatus, Event, ProviderCallId, TransferId};
 use strowger_host::operation::{self, CallEvent, Moment, Recognition, answered_by_name};
 use strowger_host::spec::RoutePurpose;
-use strowger_host::{Credentials, Provider, RejectionReason, Response, Webhook};
+use strowger_host::{Credentials, InvokeError, Provider, RejectionReason, Response, Webhook};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -36,7 +36,7 @@ pub(super) struct Known {
 }
 
 /// What the path of a route names.
-enum Named {
+pub(super) enum Named {
     Call(CallId, Told),
     Transfer(TransferId),
     Nothing,
@@ -48,58 +48,69 @@ impl Exchange {
     /// # Errors
     /// When there is no such route or call, or the webhook is not genuine.
     pub async fn callback(&self, provider: &str, path: &str, webhook: Webhook) -> Result<Response, Refused> {
-        let provider = self.inner.registry.get(provider).ok_or(Refused::NoSuchRoute)?;
-        let (name, named) = find_route(&provider, &webhook.method, path).ok_or(Refused::NoSuchRoute)?;
-        let exchange = self.clone();
-        Self::unbroken(async move { exchange.called_back(&provider, name, named, webhook).await })
+        let versions = self.versions_in_use(provider);
+        let found = versions
+            .iter()
+            .find_map(|version| find_route(version, &webhook.method, path));
+        let (name, named) = found.ok_or(Refused::NoSuchRoute)?;
+        let (exchange, provider, path) = (self.clone(), provider.to_owned(), path.to_owned());
+        Self::unbroken(async move { exchange.called_back(&provider, &path, name, named, webhook).await })
             .await
             .unwrap_or(Err(Refused::Unavailable))
     }
 
+    /// `name` and `named` are what some version of the provider makes of the path: enough to find the call. What the route is
+    /// for is then said by the call's own version.
     async fn called_back(
         &self,
-        provider: &Provider,
+        provider: &str,
+        path: &str,
         name: String,
         named: Named,
         webhook: Webhook,
     ) -> Result<Response, Refused> {
         let began = Instant::now();
-        let (id, told) = match named {
-            Named::Call(id, told) => (id, told),
+        let id = match named {
+            Named::Call(id, _) => id,
             Named::Transfer(id) => {
-                let span = tracing::info_span!("transfer", transfer = id.as_str(), provider = provider.name());
+                let span = tracing::info_span!("transfer", transfer = id.as_str(), provider);
                 return self
-                    .transfer_called_back(provider, &name, &id, webhook, began)
+                    .transfer_called_back(provider, path, &id, webhook, began)
                     .instrument(span)
                     .await;
             }
             Named::Nothing => return self.told_by_itself(provider, &name, webhook, began).await,
         };
         let call = match self.inner.store.call_by_id(&id).await {
-            Ok(Some(call)) if call.provider == provider.name() => call,
+            Ok(Some(call)) if call.provider == provider => call,
             Ok(_) => return Err(Refused::NoSuchCall),
             Err(error) => {
                 tracing::error!(%error, "cannot look a call up");
                 return Err(Refused::Unavailable);
             }
         };
-        self.tell_call(provider, call, &name, told, webhook, began).await
+        let own = self.provider_of_call(&call).ok_or(Refused::NoSuchRoute)?;
+        let Some((name, Named::Call(_, told))) = find_route(&own, &webhook.method, path) else {
+            return Err(Refused::NoSuchRoute);
+        };
+        self.tell_call(call, &name, told, webhook, began).await
     }
 
     /// A webhook at a route that does not name its call: the webhook itself does.
     async fn told_by_itself(
         &self,
-        provider: &Provider,
+        provider: &str,
         name: &str,
         webhook: Webhook,
         began: Instant,
     ) -> Result<Response, Refused> {
-        let claims = self.recognise(&webhook, vec![provider.clone()]).await?;
-        let Some((_, Recognition::Event(reference))) = claims.first() else {
+        let provider = self.provider_at_own_url(provider).ok_or(Refused::NoSuchRoute)?;
+        let claims = self.recognise(&webhook, vec![provider]).await?;
+        let Some((provider, Recognition::Event(reference))) = claims.first() else {
             return Err(Refused::NoSuchCall);
         };
         match self.find_call(provider, reference).await {
-            Claim::Call(call) => self.tell_call(provider, *call, name, Told::Event, webhook, began).await,
+            Claim::Call(call) => self.tell_call(*call, name, Told::Event, webhook, began).await,
             Claim::Nothing(response) => Ok(response),
             Claim::Route(_) | Claim::Lost(_) => Err(Refused::NoSuchCall),
             Claim::Unavailable => Err(Refused::Unavailable),
@@ -109,22 +120,18 @@ impl Exchange {
     /// Verifies a webhook about a call, and does what it says.
     pub(super) async fn tell_call(
         &self,
-        provider: &Provider,
         call: CallRecord,
         route: &str,
         told: Told,
         webhook: Webhook,
         began: Instant,
     ) -> Result<Response, Refused> {
-        let span = tracing::info_span!("call", call = call.id.as_str(), provider = provider.name());
-        self.tell(provider, call, route, told, webhook, began)
-            .instrument(span)
-            .await
+        let span = tracing::info_span!("call", call = call.id.as_str(), provider = call.provider);
+        self.tell(call, route, told, webhook, began).instrument(span).await
     }
 
     async fn tell(
         &self,
-        provider: &Provider,
         call: CallRecord,
         route: &str,
         told: Told,
@@ -136,11 +143,11 @@ impl Exchange {
             provider,
             credentials,
             scope,
-        } = self.know(provider, &call).await?;
+        } = self.know(&call).await?;
         let provider = &provider;
         self.verify(provider, &credentials, &scope, &webhook).await?;
 
-        self.detect(provider, &credentials, &webhook, session.as_ref(), &call.id)
+        self.detect(provider, &credentials, &scope, &webhook, session.as_ref(), &call.id)
             .await;
         match (told, session) {
             (Told::Answer, Some(session)) => {
@@ -160,10 +167,7 @@ impl Exchange {
                 let operation = provider.handle_callback(&credentials, route.to_owned(), guest, webhook, moment);
                 let outcome = self.inner.performer.run(operation, &scope).await.map_err(|error| {
                     tracing::error!(%error, route, "a callback could not be read");
-                    match error {
-                        PerformError::Store(_) | PerformError::Abandoned => Refused::Unavailable,
-                        PerformError::Failed(_) | PerformError::Invoke(_) => Refused::ProviderFault,
-                    }
+                    self.unread(provider, &call.id, &error)
                 })?;
                 self.apply(session.as_ref(), &call.id, outcome.events).await;
                 if let Some(session) = &session {
@@ -184,10 +188,9 @@ impl Exchange {
     }
 
     /// What a webhook about a call is read with.
-    pub(super) async fn know(&self, provider: &Provider, call: &CallRecord) -> Result<Known, Refused> {
+    pub(super) async fn know(&self, call: &CallRecord) -> Result<Known, Refused> {
         let session = self.session(&call.id);
-        // A live call keeps its version; what comes after its end is read by the version of today.
-        let provider = session.as_ref().map_or(provider, |session| &session.provider).clone();
+        let provider = self.provider_of_call(call).ok_or(Refused::NoSuchRoute)?;
         let Some(configuration) = &call.configuration else {
             return Err(Refused::NoSuchCall);
         };
@@ -211,16 +214,28 @@ impl Exchange {
                 );
                 Refused::Unavailable
             })?;
-        let scope = Scope {
-            configuration: configuration.id.clone(),
-            provider: provider.name().to_owned(),
-        };
+        let scope = Scope::of(&configuration);
         Ok(Known {
             session,
             provider,
             credentials,
             scope,
         })
+    }
+
+    /// A callback could not be read: counts that against the version where it was its fault, and says what to answer.
+    pub(super) fn unread(&self, provider: &Provider, call: &CallId, error: &PerformError) -> Refused {
+        match error {
+            PerformError::Invoke(InvokeError::Guest(fault)) => {
+                self.inner.faults.note(provider, call, fault);
+                Refused::ProviderFault
+            }
+            PerformError::Failed(_) | PerformError::Invoke(InvokeError::Configuration(_)) => Refused::ProviderFault,
+            PerformError::Invoke(InvokeError::Host(_) | InvokeError::Budget(_))
+            | PerformError::KeepsTooMuch(_)
+            | PerformError::Store(_)
+            | PerformError::Abandoned => Refused::Unavailable,
+        }
     }
 
     /// The call as the component sees it, from its row.
@@ -241,6 +256,7 @@ impl Exchange {
         &self,
         provider: &Provider,
         credentials: &Credentials,
+        scope: &Scope,
         webhook: &Webhook,
         session: Option<&SessionHandle>,
         call: &CallId,
@@ -253,7 +269,7 @@ impl Exchange {
         let result = self
             .inner
             .performer
-            .invoke(move || {
+            .invoke(Some(&scope.organization), move || {
                 guest
                     .detection_result(&credentials, &webhook, &moment)
                     .map_err(PerformError::from)
@@ -341,7 +357,7 @@ impl Exchange {
 }
 
 /// The route of this method and path, and what the path names.
-fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, Named)> {
+pub(super) fn find_route(provider: &Provider, method: &str, path: &str) -> Option<(String, Named)> {
     provider
         .spec()
         .routes

@@ -10,7 +10,7 @@ use strowger_call::{
     Address, CallId, Cost, Direction, Limits, Outcome, ProviderCallId, Summary, TransferId, TransferProgress,
 };
 use strowger_host::operation::{self, FailureKind, MediaAddress, RouteUrl};
-use strowger_host::{Ability, Credentials, MediaLeg, Moment, Provider};
+use strowger_host::{Ability, Credentials, InvokeError, MediaLeg, Moment, Operation, Provider};
 use thiserror::Error;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
@@ -19,6 +19,8 @@ use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
 use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
+use crate::registry::faults::Faults;
+use crate::session::lane::SlowLane;
 use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, TransferState};
 
 /// Entries of a call's record that wait for the store: as many as a call may have.
@@ -94,6 +96,8 @@ pub struct CallContext {
     pub dialler: CheckedDial,
     /// Where recordings are written.
     pub recordings: RecordingWriter,
+    /// For a media guest that is not quick.
+    pub slow_lane: SlowLane,
     /// The folder for this gateway's recordings and pictures.
     pub folder: PathBuf,
     /// Whether this call is recorded.
@@ -102,6 +106,7 @@ pub struct CallContext {
     pub clock: Clock,
     pub(super) performer: Performer,
     pub(super) store: Store,
+    pub(super) faults: Faults,
     pub(super) writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -163,13 +168,32 @@ impl CallContext {
     /// A fault of the component, or ours.
     pub async fn open_leg(&self, call: operation::Call) -> Result<MediaLeg, PerformError> {
         let (provider, credentials, moment) = (self.provider.clone(), self.credentials.clone(), self.moment());
-        self.performer
-            .invoke(move || {
-                provider
-                    .open_leg(&credentials, call, moment)
-                    .map_err(PerformError::from)
-            })
-            .await
+        let open = move || {
+            provider
+                .open_leg(&credentials, call, moment)
+                .map_err(PerformError::from)
+        };
+        let opened = self.performer.invoke(Some(&self.scope.organization), open).await;
+        opened.inspect_err(|error| self.note_fault(error))
+    }
+
+    /// Runs an operation for this call. What goes wrong in the component counts against its version.
+    pub(super) async fn run<T: Send + 'static>(&self, operation: Operation<T>) -> Result<T, PerformError> {
+        let done = self.performer.run(operation, &self.scope).await;
+        done.inspect_err(|error| self.note_fault(error))
+    }
+
+    pub(super) fn note_fault(&self, error: &PerformError) {
+        if let PerformError::Invoke(error) = error {
+            self.note_invocation(error);
+        }
+    }
+
+    /// The component failed in this call, if it was the component.
+    pub(crate) fn note_invocation(&self, error: &InvokeError) {
+        if let InvokeError::Guest(fault) = error {
+            self.faults.note(&self.provider, &self.call_id, fault);
+        }
     }
 
     /// Ends the call at the carrier. `true` when it had ended.
@@ -181,7 +205,7 @@ impl CallContext {
             .provider
             .hang_up(&self.credentials, call, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        Ok(self.performer.run(operation, &self.scope).await?)
+        Ok(self.run(operation).await?)
     }
 
     /// What has become of the call at the carrier.
@@ -196,7 +220,7 @@ impl CallContext {
             .provider
             .fetch_status(&self.credentials, call, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        match self.performer.run(operation, &self.scope).await {
+        match self.run(operation).await {
             Ok((status, duration_ms)) => Ok((super::callback::status(status), duration_ms)),
             Err(error) if is_forgotten(&error) => Ok((strowger_call::CallStatus::Completed, None)),
             Err(error) => Err(error.into()),
@@ -237,7 +261,7 @@ impl CallContext {
             .provider
             .dial_destination(&self.credentials, call, leg, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        let placed = self.performer.run(operation, &self.scope).await?;
+        let placed = self.run(operation).await?;
         if let Ok(id) = ProviderCallId::new(placed.provider_call_id) {
             stubborn("a leg's identifier", || {
                 self.store.identify_transfer(&new.id, &id, true)
@@ -281,7 +305,7 @@ impl CallContext {
             .provider
             .connect_transfer(&self.credentials, call, leg, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        Ok(self.performer.run(operation, &self.scope).await?)
+        Ok(self.run(operation).await?)
     }
 
     /// Ends the second leg; a leg that nobody wants must not stay, so it is tried more than once.
@@ -294,7 +318,7 @@ impl CallContext {
                     .provider
                     .cancel_transfer(&self.credentials, call.clone(), leg, self.moment())
                     .map_err(|_| CarrierError::Unsupported)?;
-                Ok::<_, CarrierError>(self.performer.run(operation, &self.scope).await?)
+                Ok::<_, CarrierError>(self.run(operation).await?)
             };
             match ended.await {
                 Ok(_) => return,
@@ -346,7 +370,7 @@ impl CallContext {
             .provider
             .fetch_cost(&self.credentials, call, self.moment())
             .map_err(|_| CarrierError::Unsupported)?;
-        let cost = self.performer.run(operation, &self.scope).await?;
+        let cost = self.run(operation).await?;
         Ok(cost.map(|cost| Cost {
             amount: cost.amount,
             currency: cost.currency,

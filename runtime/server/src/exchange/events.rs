@@ -120,9 +120,7 @@ impl Exchange {
     /// A configuration's event source, or what is wrong with its settings.
     pub(crate) fn event_source(&self, configuration: &Configuration) -> Result<EventSource, String> {
         let provider = self
-            .inner
-            .registry
-            .get(&configuration.provider)
+            .provider_of(&configuration.organization, &configuration.provider)
             .ok_or("its provider is not installed")?;
         let credentials =
             Credentials::check(provider.spec(), configuration.credentials.expose()).map_err(|problems| {
@@ -133,10 +131,7 @@ impl Exchange {
                 format!("the stored settings do not fit the provider: {}", problems.join("; "))
             })?;
         Ok(EventSource {
-            scope: Scope {
-                configuration: configuration.id.clone(),
-                provider: provider.name().to_owned(),
-            },
+            scope: Scope::of(configuration),
             provider,
             credentials,
             answers: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
@@ -149,10 +144,9 @@ impl Exchange {
         source: &EventSource,
         moment: Moment,
     ) -> Result<Result<EventSocket, Failure>, PerformError> {
-        let source = source.clone();
-        let ask =
-            move || -> Result<_, PerformError> { Ok(source.provider.event_socket(&source.credentials, &moment)?) };
-        self.inner.performer.invoke(ask).await
+        let asked = source.clone();
+        let ask = move || -> Result<_, PerformError> { Ok(asked.provider.event_socket(&asked.credentials, &moment)?) };
+        self.inner.performer.invoke(Some(&source.scope.organization), ask).await
     }
 
     /// What a message of the socket means.
@@ -184,7 +178,7 @@ impl Exchange {
             } => Obeyed::Tell(provider_call_id, News::Events(events)),
             Directive::Transfer { id, events } => {
                 let configuration = &source.scope.configuration;
-                if !self.transfer_told(&source.provider, configuration, &id, events).await {
+                if !self.transfer_told(configuration, &id, events).await {
                     tracing::debug!("an event names a transfer that this configuration does not have");
                 }
                 Obeyed::Done
@@ -285,8 +279,10 @@ impl Exchange {
         };
         let refused = match (found, callee) {
             (Ok(Some(route)), Some(callee)) => {
+                let (organization, name) = (&source.scope.organization, source.provider.name());
+                let provider = self.provider_for_new_call(organization, name, provider_call_id.expose());
                 let arrival = Arrival {
-                    provider: source.provider.clone(),
+                    provider: provider.unwrap_or_else(|| source.provider.clone()),
                     credentials: source.credentials.clone(),
                     scope: source.scope.clone(),
                     claimed: Claimed {

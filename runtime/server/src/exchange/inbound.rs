@@ -12,6 +12,7 @@ use url::Url;
 
 use super::callback::Told;
 use super::context::{CallFacts, is_forgotten};
+use super::versions::rejection_for;
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
 use crate::agent::AgentSpec;
 use crate::perform::PerformError;
@@ -24,34 +25,45 @@ use crate::store::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Exchange {
-    /// The common dispatcher: any provider's webhook.
+    /// The common dispatcher: the webhook of any provider that all organisations use.
     ///
     /// # Errors
     /// When no provider has an answer to it.
     pub async fn inbound(&self, webhook: Webhook) -> Result<Response, Refused> {
+        self.dispatched(webhook, self.inner.registry.shared()).await
+    }
+
+    /// The URL of one provider alone.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it has no answer.
+    pub async fn inbound_to(&self, provider: &str, webhook: Webhook) -> Result<Response, Refused> {
+        let provider = self.provider_at_own_url(provider).ok_or(Refused::NotRecognised)?;
+        self.dispatched(webhook, vec![provider]).await
+    }
+
+    async fn dispatched(&self, webhook: Webhook, providers: Vec<Provider>) -> Result<Response, Refused> {
         let exchange = self.clone();
-        Self::unbroken(async move { exchange.dispatch(webhook).await })
+        Self::unbroken(async move { exchange.dispatch(webhook, providers).await })
             .await
             .unwrap_or(Err(Refused::Unavailable))
     }
 
     /// Gives the webhook to the first provider whose claim leads somewhere. One that claims what is not its own thereby
     /// takes nobody's calls away; if no claim leads anywhere the first provider refuses.
-    async fn dispatch(&self, webhook: Webhook) -> Result<Response, Refused> {
+    async fn dispatch(&self, webhook: Webhook, providers: Vec<Provider>) -> Result<Response, Refused> {
         let began = Instant::now();
         let (mut refused, mut lost) = (None, None);
-        for (provider, recognition) in self.recognise(&webhook, self.inner.registry.providers()).await? {
+        for (provider, recognition) in self.recognise(&webhook, providers).await? {
             let claim = match recognition {
                 Recognition::InboundCall(call) => self.find_route(&provider, call).await,
                 Recognition::Event(reference) => self.find_call(&provider, &reference).await,
             };
             match claim {
                 Claim::Call(call) => {
-                    return self
-                        .tell_call(&provider, *call, "inbound", Told::Event, webhook, began)
-                        .await;
+                    return self.tell_call(*call, "inbound", Told::Event, webhook, began).await;
                 }
-                Claim::Route(claimed) => return self.inbound_call(provider, *claimed, webhook, began).await,
+                Claim::Route(claimed) => return self.inbound_call(&provider, *claimed, webhook, began).await,
                 Claim::Lost(call) if refused.is_none() => drop(lost.get_or_insert((provider, *call))),
                 Claim::Lost(_) => {}
                 Claim::Nothing(response) if lost.is_none() => drop(refused.get_or_insert(response)),
@@ -60,7 +72,7 @@ impl Exchange {
             }
         }
         if let Some((provider, call)) = lost {
-            return self.misdirected(provider, call, webhook).await;
+            return self.misdirected(&provider, call, webhook).await;
         }
         refused.ok_or(Refused::NotRecognised)
     }
@@ -70,7 +82,7 @@ impl Exchange {
     /// # Errors
     /// When no provider recognises its carrier.
     pub async fn fallback(&self, webhook: Webhook) -> Result<Response, Refused> {
-        let claims = self.recognise(&webhook, self.inner.registry.providers()).await?;
+        let claims = self.recognise(&webhook, self.inner.registry.shared()).await?;
         let (provider, _) = claims.first().ok_or(Refused::NotRecognised)?;
         Ok(provider.rejection(RejectionReason::Unavailable).clone())
     }
@@ -81,6 +93,12 @@ impl Exchange {
         webhook: &Webhook,
         providers: Vec<Provider>,
     ) -> Result<Vec<(Provider, Recognition)>, Refused> {
+        // Nobody knows yet whose the webhook is, save where one organisation's provider is asked alone.
+        let owner = match providers.as_slice() {
+            [alone] => self.inner.registry.owner(alone.name()),
+            _ => None,
+        };
+        let owner = owner.and_then(|owner| owner.organization().cloned());
         let webhook = webhook.clone();
         let moment = self.moment();
         let ask = move || -> Result<_, PerformError> {
@@ -96,7 +114,11 @@ impl Exchange {
             }
             Ok(claims)
         };
-        self.inner.performer.invoke(ask).await.map_err(|_| Refused::Unavailable)
+        self.inner
+            .performer
+            .invoke(owner.as_ref(), ask)
+            .await
+            .map_err(|_| Refused::Unavailable)
     }
 
     /// The call that an event is about.
@@ -170,19 +192,25 @@ impl Exchange {
         }
     }
 
-    /// Somebody calls a number of ours, or claims to.
+    /// Somebody calls a number of ours, or claims to. From here on it is the version that the call gets; what it was recognised
+    /// by, which strangers can try, is the live one.
     async fn inbound_call(
         &self,
-        provider: Provider,
+        recognised_by: &Provider,
         claimed: Claimed,
         webhook: Webhook,
         began: Instant,
     ) -> Result<Response, Refused> {
+        let configuration = &claimed.route.configuration;
+        let key = claimed.provider_call_id.expose();
+        let organization = &claimed.route.organization;
+        let Some(provider) = self.provider_for_new_call(organization, recognised_by.name(), key) else {
+            return Ok(recognised_by.rejection(RejectionReason::UnknownNumber).clone());
+        };
         let refuse = |reason: RejectionReason| {
             tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
             Ok(provider.rejection(reason).clone())
         };
-        let configuration = &claimed.route.configuration;
         let credentials = match Credentials::check(provider.spec(), configuration.credentials.expose()) {
             Ok(credentials) => credentials,
             Err(problems) => {
@@ -193,13 +221,11 @@ impl Exchange {
                 return refuse(RejectionReason::Unavailable);
             }
         };
-        let scope = Scope {
-            configuration: configuration.id.clone(),
-            provider: provider.name().to_owned(),
-        };
+        let scope = Scope::of(configuration);
         match self.verify(&provider, &credentials, &scope, &webhook).await {
             Ok(()) => {}
             Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
+            Err(Refused::OverBudget(reason)) => return refuse(reason),
             Err(_) => return Err(Refused::Unavailable),
         }
         let arrival = Arrival {
@@ -223,7 +249,7 @@ impl Exchange {
 
     /// Somebody calls a number that is none of ours, over an account that is. Where the webhook is genuine, the call is
     /// refused in the carrier's own way: one that reads no response would let it ring on.
-    async fn misdirected(&self, provider: Provider, lost: Lost, webhook: Webhook) -> Result<Response, Refused> {
+    async fn misdirected(&self, provider: &Provider, lost: Lost, webhook: Webhook) -> Result<Response, Refused> {
         let reason = RejectionReason::UnknownNumber;
         let fallback = provider.rejection(reason).clone();
         let Some(account) = &lost.account else {
@@ -237,17 +263,17 @@ impl Exchange {
                 return Err(Refused::Unavailable);
             }
         };
+        let Some(provider) = self.provider_of(&configuration.organization, provider.name()) else {
+            return Ok(fallback);
+        };
         let Ok(credentials) = Credentials::check(provider.spec(), configuration.credentials.expose()) else {
             return Ok(fallback);
         };
-        let scope = Scope {
-            configuration: configuration.id.clone(),
-            provider: provider.name().to_owned(),
-        };
+        let scope = Scope::of(&configuration);
         match self.verify(&provider, &credentials, &scope, &webhook).await {
             Ok(()) => {}
             // Whoever it is learns no more than that the number is not here.
-            Err(Refused::NotGenuine) => return Ok(fallback),
+            Err(Refused::NotGenuine | Refused::OverBudget(_)) => return Ok(fallback),
             Err(_) => return Err(Refused::Unavailable),
         }
         let facts = CallFacts {
@@ -298,7 +324,10 @@ impl Exchange {
                 &arrival.claimed.provider_call_id,
             )
             .await;
-        let at_capacity = matches!(known, Ok(None)) && self.live_calls() >= self.inner.options.calls_max;
+        let budget = self.inner.budgets.meter(&arrival.claimed.route.organization);
+        let at_capacity = matches!(known, Ok(None))
+            && (self.live_calls() >= self.inner.options.calls_max
+                || budget.instances() >= budget.limits().instances_max);
         if at_capacity {
             return Admission::Refused(RejectionReason::AtCapacity);
         }
@@ -427,6 +456,7 @@ impl Exchange {
             }
             Err(error) => {
                 tracing::error!(%error, "a call could not be answered");
+                context.note_fault(&error);
                 let event = match context.direction {
                     Direction::Inbound if is_read => Event::Rejected { reason: error.code() },
                     // Somebody has picked up, or the carrier reads no refusal: that call is to be hung up.
@@ -434,7 +464,9 @@ impl Exchange {
                 };
                 session.event(event).await;
                 let rejection = match context.direction {
-                    Direction::Inbound if is_read => self.refuse_unanswered(&context, call).await,
+                    Direction::Inbound if is_read => {
+                        self.refuse_unanswered(&context, call, rejection_for(&error)).await
+                    }
                     Direction::Inbound | Direction::Outbound => {
                         context.provider.rejection(RejectionReason::Unavailable).clone()
                     }
@@ -446,8 +478,12 @@ impl Exchange {
     }
 
     /// Refuses a call that could not be answered, in the carrier's own way: one that reads no response would let it ring on.
-    async fn refuse_unanswered(&self, context: &CallContext, call: operation::Call) -> Response {
-        let reason = RejectionReason::Unavailable;
+    async fn refuse_unanswered(
+        &self,
+        context: &CallContext,
+        call: operation::Call,
+        reason: RejectionReason,
+    ) -> Response {
         let operation = context
             .provider
             .reject_call(&context.credentials, call, reason, context.moment());
@@ -546,10 +582,9 @@ impl Exchange {
     pub(super) fn context(&self, parts: ContextParts<'_>) -> Result<CallContext, String> {
         let agent = agent_spec(&parts.agent.settings)?;
         Ok(CallContext {
-            call_id: parts.id,
             direction: parts.direction,
             callback_base: self.callback_base(&parts.provider),
-            provider: parts.provider,
+            provider: self.inner.threads.watchers.call(&parts.provider, parts.id.as_str()),
             credentials: parts.credentials,
             scope: parts.scope,
             caller: parts.caller,
@@ -560,12 +595,15 @@ impl Exchange {
             agent,
             agent_limits: self.inner.options.agent_limits.clone(),
             dialler: self.inner.dialler.clone(),
-            recordings: self.inner.recordings.clone(),
+            recordings: self.inner.threads.recordings.clone(),
+            slow_lane: self.inner.threads.slow_lane.clone(),
             folder: self.inner.options.recordings.clone(),
             record: self.inner.options.recording && parts.agent.settings.record,
             clock: self.inner.clock.clone(),
             performer: self.inner.performer.clone(),
             store: self.inner.store.clone(),
+            faults: self.inner.faults.clone(),
+            call_id: parts.id,
             writer: Mutex::new(None),
         })
     }

@@ -13,8 +13,11 @@ use strowger_host::{Credentials, InvokeError, Operation, Provider};
 use super::{EventSocketState, Exchange};
 use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
+use crate::catalogue::Catalogue;
 use crate::perform::PerformError;
-use crate::store::{CallRecord, Configuration, ConfigurationFacts, ConfigurationId, Scope, Store, StoreError, UnixMs};
+use crate::store::{
+    CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, Scope, Store, StoreError, UnixMs,
+};
 
 impl From<PerformError> for OperationError {
     fn from(error: PerformError) -> Self {
@@ -29,6 +32,7 @@ impl From<PerformError> for OperationError {
             PerformError::Invoke(InvokeError::Budget(refusal)) => Self::OverBudget(refusal),
             PerformError::Invoke(InvokeError::Host(fault)) => Self::Internal(fault.to_string()),
             PerformError::Store(error) => Self::Store(error),
+            PerformError::KeepsTooMuch(refusal) => Self::KeepsTooMuch(refusal),
             PerformError::Abandoned => Self::Internal("the operation was abandoned".to_owned()),
         }
     }
@@ -73,7 +77,7 @@ impl Exchange {
 
     fn public_urls(&self, provider: &Provider) -> PublicUrls {
         PublicUrls {
-            dispatcher: self.inbound_url(),
+            dispatcher: self.inbound_url_of(provider.name()),
             routes: self.callback_base(provider),
             media: self.media_base(),
         }
@@ -99,14 +103,13 @@ impl Exchange {
         question: impl FnOnce(&Provider, &Credentials, &Moment) -> Result<T, InvokeError> + Send + 'static,
     ) -> Result<T, OperationError> {
         let provider = self
-            .inner
-            .registry
-            .get(&configuration.provider)
+            .provider_of(&configuration.organization, &configuration.provider)
             .ok_or(OperationError::ProviderMissing)?;
         let credentials = credentials(&provider, configuration)?;
         let moment = self.moment();
         let invoke = move || -> Result<_, PerformError> { Ok(question(&provider, &credentials, &moment)?) };
-        Ok(self.inner.performer.invoke(invoke).await?)
+        let organization = Some(&configuration.organization);
+        Ok(self.inner.performer.invoke(organization, invoke).await?)
     }
 
     /// Runs an operation of a configuration's provider.
@@ -116,16 +119,11 @@ impl Exchange {
         begin: impl FnOnce(&Provider, &Credentials) -> Result<Operation<T>, InvokeError> + Send,
     ) -> Result<T, OperationError> {
         let provider = self
-            .inner
-            .registry
-            .get(&configuration.provider)
+            .provider_of(&configuration.organization, &configuration.provider)
             .ok_or(OperationError::ProviderMissing)?;
         let credentials = credentials(&provider, configuration)?;
         let operation = begin(&provider, &credentials).map_err(PerformError::Invoke)?;
-        let scope = Scope {
-            configuration: configuration.id.clone(),
-            provider: provider.name().to_owned(),
-        };
+        let scope = Scope::of(configuration);
         Ok(self.inner.performer.run(operation, &scope).await?)
     }
 }
@@ -139,36 +137,46 @@ impl Operations for Exchange {
         self.inner.clock.unix_ms()
     }
 
-    fn providers(&self) -> Vec<ProviderView> {
-        self.inner.registry.providers().iter().map(view).collect()
+    fn catalogue(&self) -> &Catalogue {
+        Self::catalogue(self)
     }
 
-    fn provider(&self, name: &str) -> Option<ProviderView> {
-        self.inner.registry.get(name).as_ref().map(view)
+    async fn refresh_providers(&self) {
+        Self::refresh_providers(self).await;
     }
 
-    async fn check_credentials(&self, provider: &str, credentials: &Credentials) -> Result<(), OperationError> {
+    fn providers(&self, organization: &OrganizationId) -> Vec<ProviderView> {
+        self.inner.registry.visible_to(organization).iter().map(view).collect()
+    }
+
+    fn provider(&self, organization: &OrganizationId, name: &str) -> Option<ProviderView> {
+        self.provider_of(organization, name).as_ref().map(view)
+    }
+
+    async fn check_credentials(
+        &self,
+        organization: &OrganizationId,
+        provider: &str,
+        credentials: &Credentials,
+    ) -> Result<(), OperationError> {
         let guest = self
-            .inner
-            .registry
-            .get(provider)
+            .provider_of(organization, provider)
             .ok_or(OperationError::ProviderMissing)?;
         let (credentials, moment) = (credentials.clone(), self.moment());
         let check = move || -> Result<(), PerformError> { Ok(guest.check_credentials(&credentials, &moment)?) };
-        Ok(self.inner.performer.invoke(check).await?)
+        Ok(self.inner.performer.invoke(Some(organization), check).await?)
     }
 
     async fn prepare_credentials(
         &self,
+        organization: &OrganizationId,
         provider: &str,
         configuration: &ConfigurationId,
         credentials: &Credentials,
         occasion: Occasion,
     ) -> Result<Vec<SetField>, OperationError> {
         let provider = self
-            .inner
-            .registry
-            .get(provider)
+            .provider_of(organization, provider)
             .ok_or(OperationError::ProviderMissing)?;
         let saving = Saving {
             occasion,
@@ -179,6 +187,7 @@ impl Operations for Exchange {
             .prepare_credentials(credentials, saving, self.moment())
             .map_err(PerformError::Invoke)?;
         let scope = Scope {
+            organization: organization.clone(),
             configuration: configuration.clone(),
             provider: provider.name().to_owned(),
         };
@@ -267,7 +276,7 @@ impl Operations for Exchange {
         address: &Address,
         attach: bool,
     ) -> Result<Synchronisation, OperationError> {
-        let url = self.inbound_url();
+        let url = self.inbound_url_of(&configuration.provider);
         let number = address.expose().to_owned();
         let moment = self.moment();
         self.ask(configuration, |provider, credentials| {

@@ -21,15 +21,15 @@ impl Exchange {
     /// Places a call. Returns when the carrier has taken it, or refused; a refused call has a record that says so.
     pub(super) async fn place(&self, request: CallRequest) -> Result<CallRecord, OperationError> {
         let name = request.configuration.provider.clone();
-        let provider = self.inner.registry.get(&name).ok_or(OperationError::ProviderMissing)?;
+        let id = new_call_id();
+        let provider = self
+            .provider_for_new_call(&request.organization, &name, id.as_str())
+            .ok_or(OperationError::ProviderMissing)?;
         let credentials = super::operations::credentials(&provider, &request.configuration)?;
-        let scope = Scope {
-            configuration: request.configuration.id.clone(),
-            provider: name.clone(),
-        };
+        let scope = Scope::of(&request.configuration);
         let detect_machine = match request.detect_machine {
             Some(mode) => Some(mode),
-            None => self.configured_detection(&provider, &credentials).await?,
+            None => self.configured_detection(&provider, &credentials, &scope).await?,
         };
 
         let trunk = if provider.can(Ability::Trunks) {
@@ -41,7 +41,6 @@ impl Exchange {
 
         let ring_timeout_s = request.ring_timeout_s.clamp(5, 120);
         let ring_timeout = Duration::from_secs(u64::from(ring_timeout_s));
-        let id = new_call_id();
         let token = MediaToken::generate()?;
         let now = self.inner.clock.unix_ms();
         let caller = request.caller_id.as_ref().map(|number| number.address.clone());
@@ -109,7 +108,7 @@ impl Exchange {
             trunk,
         };
         let placed = match provider.place_call(&credentials, guest, outbound, session.context.moment()) {
-            Ok(operation) => self.inner.performer.run(operation, &session.context.scope).await,
+            Ok(operation) => session.context.run(operation).await,
             Err(error) => Err(PerformError::Invoke(error)),
         };
         match placed {
@@ -168,6 +167,7 @@ impl Exchange {
         &self,
         provider: &Provider,
         credentials: &Credentials,
+        scope: &Scope,
     ) -> Result<Option<DetectionMode>, PerformError> {
         if !provider.can(Ability::Detection) {
             return Ok(None);
@@ -177,7 +177,9 @@ impl Exchange {
         let modes = self
             .inner
             .performer
-            .invoke(move || -> Result<_, PerformError> { Ok(guest.detection_modes(&credentials, &moment)?) })
+            .invoke(Some(&scope.organization), move || -> Result<_, PerformError> {
+                Ok(guest.detection_modes(&credentials, &moment)?)
+            })
             .await?;
         Ok(modes.first().copied())
     }

@@ -49,8 +49,7 @@ impl Exchange {
             return Ok(None);
         };
         if !self
-            .registry()
-            .get(&call.provider)
+            .provider_of(&call.organization, &call.provider)
             .is_some_and(|provider| provider.can(Ability::Calling))
         {
             return Ok(None);

@@ -9,9 +9,8 @@ use strowger_host::spec::RoutePurpose;
 use strowger_host::{Provider, Response, Webhook};
 use tokio::time::Instant;
 
-use super::callback::{Known, status};
+use super::callback::{Known, Named, find_route, status};
 use super::{Exchange, Refused};
-use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
 use crate::store::{CallRecord, CallState, ConfigurationId, TransferRecord, TransferState};
 
@@ -19,17 +18,20 @@ impl Exchange {
     /// A webhook at a route that names a transfer.
     pub(super) async fn transfer_called_back(
         &self,
-        provider: &Provider,
-        route: &str,
+        provider: &str,
+        path: &str,
         id: &TransferId,
         webhook: Webhook,
         began: Instant,
     ) -> Result<Response, Refused> {
         let (transfer, call) = self.find_transfer(id).await?.ok_or(Refused::NoSuchCall)?;
-        if call.provider != provider.name() {
+        if call.provider != provider {
             return Err(Refused::NoSuchCall);
         }
-        let known = self.know(provider, &call).await?;
+        let known = self.know(&call).await?;
+        let Some((route, Named::Transfer(_))) = find_route(&known.provider, &webhook.method, path) else {
+            return Err(Refused::NoSuchRoute);
+        };
         self.verify(&known.provider, &known.credentials, &known.scope, &webhook)
             .await?;
         let leg = transfer_leg(&known.provider, &self.callback_base(&known.provider), &transfer);
@@ -37,7 +39,7 @@ impl Exchange {
         let moment = self.moment();
         let operation = known
             .provider
-            .handle_transfer_callback(&known.credentials, route.to_owned(), guest, leg, webhook, moment)
+            .handle_transfer_callback(&known.credentials, route.clone(), guest, leg, webhook, moment)
             .map_err(|_| Refused::NoSuchRoute)?;
         let outcome = self
             .inner
@@ -46,15 +48,12 @@ impl Exchange {
             .await
             .map_err(|error| {
                 tracing::error!(%error, route, "a callback of a transfer could not be read");
-                match error {
-                    PerformError::Store(_) | PerformError::Abandoned => Refused::Unavailable,
-                    PerformError::Failed(_) | PerformError::Invoke(_) => Refused::ProviderFault,
-                }
+                self.unread(&known.provider, &call.id, &error)
             })?;
         self.leg_told(&known, &call, &transfer, outcome.events).await;
         if let Some(session) = &known.session {
             let told = SessionMessage::Webhook {
-                name: route.to_owned(),
+                name: route,
                 latency: began.elapsed(),
             };
             drop(session.mailbox.send(told).await);
@@ -66,7 +65,6 @@ impl Exchange {
     /// name.
     pub(super) async fn transfer_told(
         &self,
-        provider: &Provider,
         configuration: &ConfigurationId,
         id: &str,
         events: Vec<CallEvent>,
@@ -78,7 +76,7 @@ impl Exchange {
         if call.configuration.as_ref() != Some(configuration) {
             return false;
         }
-        let Ok(known) = self.know(provider, &call).await else {
+        let Ok(known) = self.know(&call).await else {
             return false;
         };
         self.leg_told(&known, &call, &transfer, events).await;

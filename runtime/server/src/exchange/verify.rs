@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use strowger_host::operation::Moment;
-use strowger_host::{Credentials, InvokeError, Provider, Refusal, Verdict, Webhook};
+use strowger_host::{Credentials, InvokeError, Provider, Refusal, RejectionReason, Verdict, Webhook};
 
+use super::versions::rejection_of;
 use super::{Exchange, Refused};
 use crate::perform::PerformError;
 use crate::store::Scope;
@@ -25,7 +26,7 @@ impl Exchange {
         let verdict = self
             .inner
             .performer
-            .invoke(move || {
+            .invoke(Some(&scope.organization), move || {
                 guest
                     .verify(&credentials, &webhook, &moment)
                     .map_err(PerformError::from)
@@ -38,11 +39,13 @@ impl Exchange {
                 tracing::warn!(provider = provider.name(), why, "a webhook was refused");
                 return Err(Refused::NotGenuine);
             }
+            Err(PerformError::Invoke(InvokeError::Budget(refusal))) => {
+                tracing::warn!(provider = provider.name(), %refusal, "a webhook was not verified");
+                return Err(Refused::OverBudget(rejection_of(&refusal)));
+            }
             // Still closed, but the carrier may repeat a genuine one.
             Err(
-                error @ (PerformError::Invoke(InvokeError::Host(_) | InvokeError::Budget(_))
-                | PerformError::Abandoned
-                | PerformError::Store(_)),
+                error @ (PerformError::Invoke(InvokeError::Host(_)) | PerformError::Abandoned | PerformError::Store(_)),
             ) => {
                 tracing::error!(provider = provider.name(), %error, "a webhook could not be verified");
                 return Err(Refused::Unavailable);
@@ -54,6 +57,22 @@ impl Exchange {
         };
         let now = self.inner.clock.unix_ms();
         for guard in once {
+            match self
+                .inner
+                .performer
+                .keep(scope, guard.key.len() + fingerprint.len())
+                .await
+            {
+                Ok(()) => {}
+                Err(PerformError::KeepsTooMuch(refusal)) => {
+                    tracing::warn!(provider = provider.name(), %refusal, "a webhook was refused");
+                    return Err(Refused::OverBudget(RejectionReason::Quota));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a webhook could not be checked for repetition");
+                    return Err(Refused::Unavailable);
+                }
+            }
             let ttl = Duration::from_millis(u64::from(guard.ttl_ms));
             match self
                 .inner

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{self, CloseFrame, WebSocket};
@@ -15,6 +16,7 @@ use strowger_host::media::{FrameProblem, Started};
 use strowger_host::{GuestFault, InvokeError, MediaEvent, MediaFrame, MediaLeg, Message, spec};
 use tokio::time::timeout;
 
+use super::lane::Lane;
 use crate::exchange::CallContext;
 use crate::recording::Recording;
 
@@ -86,8 +88,9 @@ pub(super) struct ClosedMedia {
 }
 
 pub(super) struct MediaPath {
+    context: Arc<CallContext>,
     socket: Option<WebSocket>,
-    leg: MediaLeg,
+    lane: Lane,
     agent_rate: SampleRate,
     frame_ms: u32,
     echoes_marks: bool,
@@ -120,11 +123,12 @@ struct Stream {
 }
 
 impl MediaPath {
-    pub(super) fn new(context: &CallContext, leg: MediaLeg, socket: WebSocket, now: Monotonic) -> Self {
+    pub(super) fn new(context: &Arc<CallContext>, leg: MediaLeg, socket: WebSocket, now: Monotonic) -> Self {
         let profile = &context.provider.spec().media;
         Self {
+            context: context.clone(),
             socket: Some(socket),
-            leg,
+            lane: Lane::new(leg, context.provider.digest(), context.slow_lane.clone()),
             agent_rate: context.agent.effective_sample_rate(),
             frame_ms: u32::from(profile.frame_ms),
             echoes_marks: profile.echoes_marks,
@@ -166,7 +170,7 @@ impl MediaPath {
     }
 
     /// Takes what came from the carrier.
-    pub(super) fn hear(&mut self, carried: Carried, now_us: u64) -> Heard {
+    pub(super) async fn hear(&mut self, carried: Carried, now_us: u64) -> Heard {
         self.last_heard = Duration::from_micros(now_us);
         self.pinged = false;
         let message = match carried {
@@ -181,7 +185,7 @@ impl MediaPath {
                 });
             }
         };
-        let events = match self.leg.deserialize(message) {
+        let events = match self.lane.deserialize(message).await {
             Ok(events) => events,
             Err(error) => {
                 return Heard {
@@ -284,6 +288,10 @@ impl MediaPath {
     /// One more fault of the component; the event that ends the call when it was one too many.
     fn strike(&mut self, error: &InvokeError) -> Option<Event> {
         self.strikes += 1;
+        if matches!(error, InvokeError::Guest(GuestFault::Deadline { .. })) {
+            self.lane.condemn();
+        }
+        self.context.note_invocation(error);
         tracing::warn!(%error, strikes = self.strikes, "the provider failed on the media path");
         (self.strikes > STRIKES_MAX).then(|| Event::MediaFailed {
             reason: error.to_string().chars().take(200).collect(),
@@ -428,7 +436,7 @@ impl MediaPath {
     }
 
     async fn send(&mut self, frame: &MediaFrame) -> Sent {
-        let messages = match self.leg.serialize(frame) {
+        let messages = match self.lane.serialize(frame).await {
             Ok(Ok(messages)) => messages,
             Ok(Err(FrameProblem::NotStarted)) if self.stream.is_some() => {
                 let what = "it says that the stream has not started, after it said that it had".to_owned();

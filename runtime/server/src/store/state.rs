@@ -4,16 +4,38 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ConfigurationId, Store, StoreError, UnixMs, json, optional};
+use super::{Configuration, ConfigurationId, OrganizationId, Store, StoreError, UnixMs, corrupt, get, json, optional};
 
-/// Whose keys: two providers, or two configurations of one, never see each other's. The configuration belongs to one
-/// organisation, so the organisation is in it.
+/// Whose keys: two providers, or two configurations of one, never see each other's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
+    /// The organisation that the configuration belongs to.
+    pub organization: OrganizationId,
     /// The configuration on whose behalf the provider acts.
     pub configuration: ConfigurationId,
     /// Name of the provider.
     pub provider: String,
+}
+
+impl Scope {
+    /// That of a configuration's provider.
+    #[must_use]
+    pub fn of(configuration: &Configuration) -> Self {
+        Self {
+            organization: configuration.organization.clone(),
+            configuration: configuration.id.clone(),
+            provider: configuration.provider.clone(),
+        }
+    }
+}
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateUsage {
+    /// Entries and claims.
+    pub keys: u64,
+    /// Of keys and values.
+    pub bytes: u64,
 }
 
 const ENTRY: &str = "entry";
@@ -116,6 +138,29 @@ impl Store {
         Ok(optional(query, &self.writer).await.map_err(gone)?.is_some())
     }
 
+    /// How much the providers of an organisation keep. It reads all of it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn state_usage(&self, organization: &OrganizationId, now: UnixMs) -> Result<StateUsage, StoreError> {
+        let query = sqlx::query(
+            "SELECT COUNT(state_key) AS keys, CAST(COALESCE(SUM(OCTET_LENGTH(state_key) + OCTET_LENGTH(state_value)), 0) AS BIGINT) AS bytes \
+             FROM provider_state WHERE expires_at > $1 AND configuration_id IN \
+             (SELECT id FROM telephony_configurations WHERE organization_id = $2)",
+        )
+        .bind(now)
+        .bind(organization.as_str());
+        let Some(row) = optional(query, &self.pool).await? else {
+            return Ok(StateUsage::default());
+        };
+        let count =
+            |column| u64::try_from(get::<i64>(&row, column)?).map_err(|error| corrupt(column, error.to_string()));
+        Ok(StateUsage {
+            keys: count("keys")?,
+            bytes: count("bytes")?,
+        })
+    }
+
     /// Forgets what has expired; returns how much. Nothing depends on it but the size of the database.
     ///
     /// # Errors
@@ -161,6 +206,7 @@ mod tests {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;
         let scope = |configuration: &ConfigurationId| Scope {
+            organization: acme.clone(),
             configuration: configuration.clone(),
             provider: "testphone".to_owned(),
         };
@@ -205,6 +251,7 @@ mod tests {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;
         let scope = Scope {
+            organization: acme.clone(),
             configuration: store.configuration(&acme, "one", None).await.id,
             provider: "testphone".to_owned(),
         };
@@ -226,6 +273,7 @@ mod tests {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;
         let scope = Scope {
+            organization: acme.clone(),
             configuration: store.configuration(&acme, "one", None).await.id,
             provider: "testphone".to_owned(),
         };
