@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Below the repository's root; folders with all that is in them.
-const EMBEDDED: [&str; 19] = [
+const EMBEDDED: [&str; 20] = [
     "Cargo.lock",
     "Cargo.toml",
     "wit",
     "sdk/c/memory.c",
+    "sdk/c/requirements.txt",
     "sdk/c/strowger.c",
     "sdk/c/strowger.h",
     "sdk/c/template",

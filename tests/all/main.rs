@@ -14,6 +14,8 @@ mod media;
 mod operations;
 mod oracles;
 mod outbound;
+mod polyglot;
+mod replay;
 mod secrets;
 mod setup;
 mod toy;

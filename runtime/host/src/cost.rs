@@ -20,6 +20,9 @@ use crate::provider::Provider;
 /// measured, and what does not end is ended.
 const INSTRUCTIONS_MAX: u64 = 20_000_000_000;
 
+/// As in the engine that serves calls.
+const STACK_BYTES: usize = 512 * 1024;
+
 /// A component, compiled to be measured.
 pub struct Counter {
     engine: wasmtime::Engine,
@@ -57,7 +60,9 @@ impl Counter {
             .concurrency_support(false)
             .cranelift_opt_level(OptLevel::None)
             .cranelift_nan_canonicalization(true)
-            .wasm_component_model(true);
+            .wasm_component_model(true)
+            .wasm_multi_memory(true)
+            .max_wasm_stack(STACK_BYTES);
         let engine = wasmtime::Engine::new(&config).map_err(fault)?;
         let mut linker = Linker::new(&engine);
         inert::add_to_linker(&mut linker).map_err(fault)?;

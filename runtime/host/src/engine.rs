@@ -315,7 +315,8 @@ fn config() -> Config {
         .wasm_simd(true)
         .wasm_tail_call(true)
         .wasm_extended_const(true)
-        .wasm_multi_memory(false)
+        // For the engine's own code between nested components; a guest's module with two memories is refused before.
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         .wasm_wide_arithmetic(false)

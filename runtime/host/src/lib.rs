@@ -7,6 +7,7 @@
 mod authorization;
 pub mod bindings;
 pub mod cache;
+pub mod child;
 pub mod compile;
 pub mod cost;
 pub mod credentials;

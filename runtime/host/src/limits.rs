@@ -105,6 +105,8 @@ pub(crate) struct State {
     /// The size of a growth that was refused.
     pub(crate) refused_bytes: Option<usize>,
     pub(crate) past_deadline: bool,
+    /// Ticks that found the guest running, ever: a sample of its processor time.
+    pub(crate) ticks: u64,
     /// The tenant's, which each tick that finds the guest running is charged to.
     pub(crate) meter: Option<Arc<Meter>>,
     /// Set at the first tick of an invocation: reading the thread's clock costs a system call that most invocations, done
@@ -121,6 +123,7 @@ impl State {
             table_elements: 0,
             refused_bytes: None,
             past_deadline: false,
+            ticks: 0,
             meter: None,
             started: None,
         }
@@ -135,6 +138,7 @@ impl State {
 
     /// Called on every tick of the epoch while the guest runs.
     pub(crate) fn tick(&mut self) -> UpdateDeadline {
+        self.ticks += 1;
         if let Some(meter) = &self.meter {
             meter.charge_cpu(TICK);
         }

@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentTypeRef, Encoding, Instance,
-    Operator, Parser, Payload, Validator, WasmFeatures,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, ComponentTypeRef, Encoding, Instance, Operator, Parser, Payload, Validator, WasmFeatures,
 };
 
 use crate::error::LoadError;
@@ -20,25 +20,13 @@ pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const PAGE_BYTES: u64 = 64 * 1024;
 
-/// How much there is of everything that costs the host something.
+/// How much there is of everything that costs the host something: in the file, and in each instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Core modules.
     pub core_modules: u64,
-    /// Core modules that are instantiated whenever the component is.
-    pub core_instances: u64,
-    /// Instances of nested components.
-    pub component_instances: u64,
     /// How deep components are nested: 1 is a component in the component.
     pub nesting: u64,
-    /// Memories of all core instances.
-    pub memories: u64,
-    /// Bytes of all memories before anything has run.
-    pub memory_bytes: u64,
-    /// Tables of all core instances.
-    pub tables: u64,
-    /// Elements of all tables before anything has run.
-    pub table_elements: u64,
     /// Functions with a body.
     pub functions: u64,
     /// What core modules import, the component's own shims included.
@@ -57,6 +45,45 @@ pub struct Counts {
     pub branch_targets: u64,
     /// Bytes of custom sections: names, debug information.
     pub custom_bytes: u64,
+    /// What every instance needs.
+    #[serde(flatten)]
+    pub instance: Demand,
+}
+
+/// What one instance needs before anything has run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Demand {
+    /// Instances of core modules.
+    pub core_instances: u64,
+    /// Those of them that belong to a nested component: the engine puts code of its own between them and the others.
+    pub nested_core_instances: u64,
+    /// Instances of nested components.
+    pub component_instances: u64,
+    /// Memories.
+    pub memories: u64,
+    /// Bytes of all memories.
+    pub memory_bytes: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Elements of all tables.
+    pub table_elements: u64,
+}
+
+impl Demand {
+    /// A component may instantiate another a thousand times, and that one a third: nobody counts that by one and one.
+    fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.core_instances, other.core_instances),
+            (&mut self.nested_core_instances, other.nested_core_instances),
+            (&mut self.component_instances, other.component_instances),
+            (&mut self.memories, other.memories),
+            (&mut self.memory_bytes, other.memory_bytes),
+            (&mut self.tables, other.tables),
+            (&mut self.table_elements, other.table_elements),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
 }
 
 /// A bound on one count: what fits a pool slot, and what is refused altogether.
@@ -73,80 +100,52 @@ pub(crate) const SLOT_CORE_INSTANCES: u32 = 4;
 pub(crate) const SLOT_MEMORIES: u32 = 2;
 pub(crate) const SLOT_TABLES: u32 = 4;
 
-/// Compiled languages stay far below the first number. The second is several times what the largest known interpreter needs
-/// (CPython with its libraries: 40 core instances, 20 MiB of file), and what keeps reading, compiling and instantiating cheap.
-const BOUNDS: [Bound; 17] = [
-    bound(
-        "core modules",
-        |n| n.core_modules,
-        SLOT_CORE_INSTANCES as u64,
-        128,
-        "link the program statically",
-    ),
+/// Compiled languages stay far below the first number. The second is a few times what the largest known interpreter needs
+/// (CPython with its libraries: 38 core modules, 13 500 functions, the largest of 417 KiB with 15 800 branch targets), and what keeps reading, compiling
+/// and instantiating cheap.
+const BOUNDS: [Bound; 18] = [
+    bound("core modules", |n| n.core_modules, 4, 128, STATIC),
     bound(
         "core instances",
-        |n| n.core_instances,
+        |n| n.instance.core_instances,
         SLOT_CORE_INSTANCES as u64,
         128,
-        "link the program statically",
+        STATIC,
+    ),
+    bound(
+        "core instances in nested components",
+        |n| n.instance.nested_core_instances,
+        0,
+        32,
+        ONE_COMPONENT,
     ),
     bound(
         "instances of nested components",
-        |n| n.component_instances,
+        |n| n.instance.component_instances,
         64,
         64,
-        "export no more than the contract's interfaces",
+        ONE_COMPONENT,
     ),
-    bound(
-        "levels of nested components",
-        |n| n.nesting,
-        1,
-        1,
-        "build one component instead of a composition of several",
-    ),
-    bound(
-        "memories",
-        |n| n.memories,
-        SLOT_MEMORIES as u64,
-        8,
-        "link the program statically",
-    ),
+    bound("levels of nested components", |n| n.nesting, 1, 3, ONE_COMPONENT),
+    bound("memories", |n| n.instance.memories, SLOT_MEMORIES as u64, 8, STATIC),
     bound(
         "bytes of memory at the start",
-        |n| n.memory_bytes,
+        |n| n.instance.memory_bytes,
         Limits::MEDIA.memory_bytes_max as u64,
         Limits::control(Class::Interpreted).memory_bytes_max as u64,
         "make static data and the initial heap smaller",
     ),
-    bound(
-        "tables",
-        |n| n.tables,
-        SLOT_TABLES as u64,
-        16,
-        "link the program statically",
-    ),
+    bound("tables", |n| n.instance.tables, SLOT_TABLES as u64, 16, STATIC),
     bound(
         "table elements at the start",
-        |n| n.table_elements,
+        |n| n.instance.table_elements,
         Limits::CONTROL.table_elements_max as u64,
         Limits::control(Class::Interpreted).table_elements_max as u64,
-        "leave out what is never called",
+        UNUSED,
     ),
-    bound(
-        "functions",
-        |n| n.functions,
-        8_000,
-        100_000,
-        "leave out what is never called",
-    ),
-    bound(
-        "imports of core modules",
-        |n| n.core_imports,
-        4_000,
-        50_000,
-        "link the program statically",
-    ),
-    bound("globals", |n| n.globals, 4_000, 50_000, "link the program statically"),
+    bound("functions", |n| n.functions, 8_000, 60_000, UNUSED),
+    bound("imports of core modules", |n| n.core_imports, 4_000, 50_000, STATIC),
+    bound("globals", |n| n.globals, 4_000, 50_000, STATIC),
     bound(
         "data and element segments",
         |n| n.segments,
@@ -166,30 +165,29 @@ const BOUNDS: [Bound; 17] = [
         |n| n.definition_bytes,
         4 << 20,
         16 << 20,
-        "strip the component",
+        UNUSED,
     ),
-    bound(
-        "bytes in one function",
-        |n| n.function_bytes,
-        512 << 10,
-        1 << 20,
-        "split the function; a generated table belongs in data",
-    ),
+    bound("bytes in one function", |n| n.function_bytes, 512 << 10, 1 << 20, SPLIT),
     bound(
         "branch targets in one function",
         |n| n.branch_targets,
         16 << 10,
-        16 << 10,
-        "split the function; a generated table belongs in data",
+        64 << 10,
+        SPLIT,
     ),
     bound(
         "bytes of custom sections",
         |n| n.custom_bytes,
         16 << 20,
         16 << 20,
-        "strip debug information: `wasm-tools strip`",
+        "strip debug information, with `wasm-tools strip` for example",
     ),
 ];
+
+const STATIC: &str = "link the program statically, into one module";
+const ONE_COMPONENT: &str = "build one component instead of a composition of several";
+const UNUSED: &str = "leave out what is never called";
+const SPLIT: &str = "split the function; a large table belongs into data";
 
 const fn bound(what: &'static str, of: fn(&Counts) -> u64, compact: u64, max: u64, mend: &'static str) -> Bound {
     Bound {
@@ -254,19 +252,20 @@ struct Reader {
     counts: Counts,
     imports: Vec<(String, bool)>,
     exports: Vec<String>,
-    /// What one instance of each core module of the outermost component needs.
-    modules: Vec<Needs>,
-    /// How many components and modules the reader is in; 1 is the component itself.
-    depth: usize,
+    /// The components that the reader is in, the outermost first.
+    components: Vec<Scope>,
+    in_module: bool,
 }
 
-/// What one instance of a core module needs.
-#[derive(Debug, Clone, Copy, Default)]
-struct Needs {
-    memories: u64,
-    memory_bytes: u64,
-    tables: u64,
-    table_elements: u64,
+/// A component, as far as it was read.
+#[derive(Default)]
+struct Scope {
+    /// What one instance of each of its core modules needs.
+    modules: Vec<Demand>,
+    /// What one instance of each of its nested components needs.
+    nested: Vec<Demand>,
+    /// What one instance of itself needs.
+    demand: Demand,
 }
 
 /// What the engine's compiler accepts, so that the rest is told before it is started.
@@ -292,6 +291,11 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the reader is in the outermost component itself.
+    fn is_outside(&self) -> bool {
+        self.components.len() == 1 && !self.in_module
+    }
+
     fn count(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
         let counts = &mut self.counts;
         if let Some((_, range)) = payload.as_section() {
@@ -311,14 +315,30 @@ impl Reader {
             }
         }
         match payload {
-            Payload::Version { encoding, .. } => {
-                self.depth += 1;
-                match encoding {
-                    Encoding::Module => self.begin_module()?,
-                    Encoding::Component => counts.nesting = counts.nesting.max(self.depth as u64 - 1),
+            Payload::Version { encoding, .. } => match encoding {
+                Encoding::Module => {
+                    counts.core_modules += 1;
+                    self.in_module = true;
+                    self.scope()?.modules.push(Demand::default());
+                }
+                Encoding::Component => {
+                    counts.nesting = counts.nesting.max(self.components.len() as u64);
+                    self.components.push(Scope::default());
+                }
+            },
+            Payload::End(_) if self.in_module => self.in_module = false,
+            Payload::End(_) => {
+                // The outermost stays: what it needs is what the file needs.
+                if self.components.len() > 1
+                    && let Some(scope) = self.components.pop()
+                {
+                    self.scope()?.nested.push(Demand {
+                        nested_core_instances: scope.demand.core_instances,
+                        component_instances: scope.demand.component_instances + 1,
+                        ..scope.demand
+                    });
                 }
             }
-            Payload::End(_) => self.depth = self.depth.saturating_sub(1),
             Payload::ImportSection(section) => {
                 // Imports come in compact groups as well, each of which counts for as many as it has.
                 for import in section.clone().into_imports() {
@@ -344,9 +364,11 @@ impl Reader {
             Payload::TableSection(section) => {
                 for table in section.clone() {
                     let table = table.map_err(damaged)?;
-                    let needs = self.module()?;
-                    needs.tables += 1;
-                    needs.table_elements = needs.table_elements.saturating_add(table.ty.initial);
+                    self.module()?.add(&Demand {
+                        tables: 1,
+                        table_elements: table.ty.initial,
+                        ..Demand::default()
+                    });
                 }
             }
             Payload::CodeSectionEntry(body) => {
@@ -363,25 +385,42 @@ impl Reader {
             Payload::InstanceSection(section) => {
                 for instance in section.clone() {
                     if let Instance::Instantiate { module_index, .. } = instance.map_err(damaged)? {
-                        self.instantiate(module_index)?;
+                        let scope = self.scope()?;
+                        let module = scope.modules.get(module_index as usize).ok_or_else(not_its_own)?;
+                        scope.demand.add(&Demand {
+                            core_instances: 1,
+                            ..*module
+                        });
+                        self.hold_bounds()?;
                     }
                 }
             }
             Payload::ComponentInstanceSection(section) => {
-                counts.component_instances += u64::from(section.count());
+                for instance in section.clone() {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance.map_err(damaged)? {
+                        let scope = self.scope()?;
+                        let nested = scope.nested.get(component_index as usize).ok_or_else(not_its_own)?;
+                        scope.demand.add(nested);
+                        self.hold_bounds()?;
+                    }
+                }
             }
             Payload::ComponentAliasSection(section) => {
                 for alias in section.clone() {
-                    if let ComponentAlias::InstanceExport {
-                        kind: ComponentExternalKind::Module,
-                        name,
-                        ..
-                    } = alias.map_err(damaged)?
-                    {
-                        return Err(refused(format!(
-                            "a core module is taken from an instance, as `{}`",
-                            clip(name)
-                        )));
+                    let is_code = match alias.map_err(damaged)? {
+                        ComponentAlias::InstanceExport { kind, .. } => {
+                            matches!(kind, ComponentExternalKind::Module | ComponentExternalKind::Component)
+                        }
+                        ComponentAlias::Outer { kind, .. } => {
+                            matches!(
+                                kind,
+                                ComponentOuterAliasKind::CoreModule | ComponentOuterAliasKind::Component
+                            )
+                        }
+                        ComponentAlias::CoreInstanceExport { .. } => false,
+                    };
+                    if is_code {
+                        return Err(not_its_own());
                     }
                 }
             }
@@ -390,16 +429,32 @@ impl Reader {
                     check_canonical(&function.map_err(damaged)?)?;
                 }
             }
-            Payload::ComponentImportSection(section) if self.depth == 1 => {
+            Payload::ComponentImportSection(section) => {
+                let is_outside = self.is_outside();
                 for import in section.clone() {
                     let import = import.map_err(damaged)?;
-                    let is_instance = matches!(import.ty, ComponentTypeRef::Instance(_));
-                    self.imports.push((import.name.name.to_owned(), is_instance));
+                    if is_outside {
+                        let is_instance = matches!(import.ty, ComponentTypeRef::Instance(_));
+                        self.imports.push((import.name.name.to_owned(), is_instance));
+                    } else if matches!(import.ty, ComponentTypeRef::Module(_) | ComponentTypeRef::Component(_)) {
+                        return Err(not_its_own());
+                    }
                 }
             }
-            Payload::ComponentExportSection(section) if self.depth == 1 => {
+            Payload::ComponentExportSection(section) => {
+                let is_outside = self.is_outside();
                 for export in section.clone() {
-                    self.exports.push(export.map_err(damaged)?.name.name.to_owned());
+                    let export = export.map_err(damaged)?;
+                    // It would also number the code that follows anew.
+                    if matches!(
+                        export.kind,
+                        ComponentExternalKind::Module | ComponentExternalKind::Component
+                    ) {
+                        return Err(not_its_own());
+                    }
+                    if is_outside {
+                        self.exports.push(export.name.name.to_owned());
+                    }
                 }
             }
             _ => {}
@@ -407,46 +462,32 @@ impl Reader {
         Ok(())
     }
 
-    /// Core modules belong to the outermost component: an instance of a nested one would multiply what they need.
-    fn begin_module(&mut self) -> Result<(), LoadError> {
-        if self.depth != 2 {
-            return Err(refused("a nested component has a core module of its own".to_owned()));
-        }
-        self.counts.core_modules += 1;
-        self.modules.push(Needs::default());
-        Ok(())
+    fn scope(&mut self) -> Result<&mut Scope, LoadError> {
+        self.components.last_mut().ok_or_else(misplaced)
     }
 
-    fn module(&mut self) -> Result<&mut Needs, LoadError> {
-        self.modules
-            .last_mut()
-            .ok_or_else(|| LoadError::Invalid("it has a section outside a core module that belongs in one".to_owned()))
-    }
-
-    fn instantiate(&mut self, module_index: u32) -> Result<(), LoadError> {
-        let Some(needs) = self.modules.get(module_index as usize).filter(|_| self.depth == 1) else {
-            return Err(refused(
-                "a core module is instantiated that is not the component's own".to_owned(),
-            ));
-        };
-        let counts = &mut self.counts;
-        counts.core_instances += 1;
-        counts.memories += needs.memories;
-        counts.memory_bytes = counts.memory_bytes.saturating_add(needs.memory_bytes);
-        counts.tables += needs.tables;
-        counts.table_elements = counts.table_elements.saturating_add(needs.table_elements);
-        Ok(())
+    fn module(&mut self) -> Result<&mut Demand, LoadError> {
+        self.scope()?.modules.last_mut().ok_or_else(misplaced)
     }
 
     fn hold_bounds(&self) -> Result<(), LoadError> {
-        match BOUNDS.iter().find(|bound| (bound.of)(&self.counts) > bound.max) {
+        let counts = self.so_far();
+        match BOUNDS.iter().find(|bound| (bound.of)(&counts) > bound.max) {
             None => Ok(()),
             Some(bound) => Err(LoadError::Structure {
                 what: bound.what,
-                demand: (bound.of)(&self.counts),
+                demand: (bound.of)(&counts),
                 max: bound.max,
                 mend: bound.mend,
             }),
+        }
+    }
+
+    /// What was counted, with what an instance needs of the component that the reader is in.
+    fn so_far(&self) -> Counts {
+        Counts {
+            instance: self.components.last().map(|scope| scope.demand).unwrap_or_default(),
+            ..self.counts
         }
     }
 
@@ -463,7 +504,8 @@ impl Reader {
         {
             return Err(LoadError::ForbiddenImport { import: clip(name) });
         }
-        let fits_a_slot = BOUNDS.iter().all(|bound| (bound.of)(&self.counts) <= bound.compact);
+        let counts = self.so_far();
+        let fits_a_slot = BOUNDS.iter().all(|bound| (bound.of)(&counts) <= bound.compact);
         Ok(Structure {
             class: if fits_a_slot {
                 Class::Compact
@@ -472,7 +514,7 @@ impl Reader {
             },
             imports: self.imports.into_iter().map(|(name, _)| name).collect(),
             exports: self.exports,
-            counts: self.counts,
+            counts,
         })
     }
 }
@@ -529,6 +571,15 @@ fn check_canonical(function: &CanonicalFunction) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// Code that is passed around as a value could be instantiated any number of times without being counted.
+fn not_its_own() -> LoadError {
+    refused("a core module or component is instantiated or passed on that is not defined in the same place".to_owned())
+}
+
+fn misplaced() -> LoadError {
+    refused("it has a section in a place where it does not belong".to_owned())
+}
+
 fn refused(what: String) -> LoadError {
     LoadError::Invalid(what)
 }
@@ -541,3 +592,6 @@ fn damaged(error: wasmparser::BinaryReaderError) -> LoadError {
 fn clip(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,6 +81,7 @@ fn files(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Buil
                 ("sdk/c/strowger.c", "sdk/c/strowger.c"),
                 ("sdk/c/memory.c", "sdk/c/memory.c"),
                 ("sdk/c/test.h", "sdk/c/test.h"),
+                ("sdk/c/requirements.txt", "sdk/c/requirements.txt"),
                 ("sdk/c/yyjson", "sdk/c/yyjson"),
             ],
         ),

@@ -4,16 +4,35 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use strowger_host::Provider;
+use strowger_host::cost::Counter;
 use strowger_host::invoke::cases::Case;
 
+use self::subject::Subject;
 use crate::report::{Check, Outcome, Problem, Report};
 
+mod answers;
+mod carrier;
+mod carriers;
+mod configuration;
+mod determinism;
+mod escaping;
+mod given;
+mod inputs;
+mod limits;
+mod media;
+mod operations;
+mod problems;
+mod proofs;
+mod pure;
+mod shape;
 mod spec;
+mod subject;
+mod webhooks;
 
 /// What the suite may use beside the component itself.
 #[derive(Debug, Clone, Default)]
 pub struct ConformanceOptions {
-    /// The component file, for the costs of its exports: they are counted in an engine of their own.
+    /// The component file, for the costs of its exports: it is compiled once more, by an engine that counts.
     pub component: Option<Arc<[u8]>>,
     /// The author's recorded cases. They have webhooks, messages and configurations of the carrier's kind, which are then
     /// damaged on purpose.
@@ -22,18 +41,96 @@ pub struct ConformanceOptions {
     pub credentials: Option<Value>,
 }
 
+/// What is asked of a component in every configuration; each needs one that the component accepts.
+const QUESTIONS: [(&str, &str); 12] = [
+    (
+        "configuration",
+        "whatever is entered, the form can say what is wrong with which field",
+    ),
+    (
+        "determinism",
+        "the same input gives the same output, in any instance and at any moment",
+    ),
+    ("recognition", "nothing that only looks like a webhook is taken for one"),
+    (
+        "forged-webhooks",
+        "no webhook that the carrier has not signed is genuine",
+    ),
+    (
+        "tampered-proofs",
+        "what proves a webhook is part of it: changed, it proves nothing",
+    ),
+    (
+        "callbacks",
+        "webhooks that cannot be read are answered, without a fault",
+    ),
+    (
+        "escaping",
+        "words of strangers stay words, in markup, documents and addresses",
+    ),
+    (
+        "media",
+        "messages that cannot be read are malformed, and are never heard",
+    ),
+    (
+        "carriers",
+        "however the carrier answers, every operation ends in its result or a failure",
+    ),
+    (
+        "events",
+        "messages of the event socket that cannot be read lead to nothing",
+    ),
+    ("facts", "checklists and modes can be asked for at any time"),
+    ("limits", "no export needs more than half of what it may have"),
+];
+
 /// Asks a component everything that can be asked of any component.
 #[must_use]
 pub fn conformance(provider: &Provider, options: &ConformanceOptions) -> Report {
-    let _ = options;
-    Report {
-        checks: vec![Check {
+    let mut checks = vec![
+        Check {
             name: "spec",
             rule: "the spec can be shown to people and used as it is",
             outcome: outcome(spec::check(provider)),
-        }],
-        costs: Vec::new(),
+        },
+        Check {
+            name: "rejections",
+            rule: "every refusal can be sent to the carrier",
+            outcome: answers::rejections(provider),
+        },
+    ];
+    let subject = Subject::new(provider, options);
+    let inputs = subject.as_ref().map(inputs::all).unwrap_or_default();
+    let counter = options.component.as_deref().map(Counter::new);
+    let costs = match &counter {
+        Some(Ok(counter)) => limits::costs(counter, &inputs),
+        _ => Vec::new(),
+    };
+    for (name, rule) in QUESTIONS {
+        let outcome = match &subject {
+            Err(why) => Outcome::Skipped(why.clone()),
+            Ok(subject) => match name {
+                "configuration" => configuration::check(subject),
+                "determinism" => determinism::check(subject, &inputs),
+                "recognition" => webhooks::recognised(subject),
+                "forged-webhooks" => proofs::forged(subject),
+                "tampered-proofs" => proofs::tampered(subject),
+                "callbacks" => webhooks::handled(subject),
+                "escaping" => escaping::check(subject),
+                "media" => media::check(subject),
+                "carriers" => carriers::check(subject),
+                "events" => webhooks::events(subject),
+                "facts" => pure::check(subject),
+                _ => match &counter {
+                    Some(Ok(_)) => limits::check(subject, &costs),
+                    Some(Err(error)) => Outcome::Skipped(format!("the component cannot be measured: {error}")),
+                    None => Outcome::Skipped("the component file was not given".to_owned()),
+                },
+            },
+        };
+        checks.push(Check { name, rule, outcome });
     }
+    Report { checks, costs }
 }
 
 fn outcome(problems: Vec<Problem>) -> Outcome {

@@ -8,8 +8,6 @@ use super::tool::{self, Step};
 use super::{BuildError, Project};
 use crate::bindings;
 
-/// Clang, a linker and a C library in one package. Another version is tried out before it is written here.
-const REQUIREMENTS: &str = "ziglang==0.17.1\n";
 /// Deep enough for the SDK's JSON reader many times over; the runtime bounds memory as a whole.
 const STACK_BYTES: u32 = 128 * 1024;
 
@@ -19,7 +17,9 @@ pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -
     let work = project.root.join("build");
     let generated = work.join("bindings");
     write_bindings(project, &generated)?;
-    let python = tool::python_with(project, "c", REQUIREMENTS, progress)?;
+    let python = tool::python_with(project, "c", &sdk.join("requirements.txt"), progress)?;
+    // Beside the compiler, so that projects that share it also share the compiled C library.
+    let cache = python.with_file_name("cache");
 
     progress("Compiling and linking (the first time takes a minute: the C library is compiled as well)");
     let module = work.join("provider.core.wasm");
@@ -27,7 +27,7 @@ pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -
         failed: "the C compiler or its linker refused the provider",
         mend: "mend what it points at. A function that is `undefined` belongs to an ability that strowger.toml names: write it, \
                or take the ability away",
-        install: "remove the folder .strowger/tools, and build again",
+        install: "remove the folder .strowger/venv, and build again",
     }
     .run(
         Command::new(&python)
@@ -48,6 +48,7 @@ pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -
             .arg("-o")
             .arg(&module)
             .env("ZIG_LOCAL_CACHE_DIR", work.join("cache"))
+            .env("ZIG_GLOBAL_CACHE_DIR", cache)
             .current_dir(&project.root),
     )?;
 

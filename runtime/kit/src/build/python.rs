@@ -1,6 +1,5 @@
 //! Python: the SDK's own module finds the provider and has componentize-py make a component of it.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,14 +8,12 @@ use super::{BuildError, Project};
 
 pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -> Result<(), BuildError> {
     let sdk = project.sdk.join("python");
-    let requirements = sdk.join("requirements.txt");
-    let requirements = fs::read_to_string(&requirements).map_err(|source| BuildError::io(&requirements, source))?;
-    let python = tool::python_with(project, "python", &requirements, progress)?;
+    let python = tool::python_with(project, "python", &sdk.join("requirements.txt"), progress)?;
     progress("Making a component of the provider and its interpreter");
     Step {
         failed: "the provider could not be built",
         mend: "mend what it points at",
-        install: "remove the folder .strowger/tools, and build again",
+        install: "remove the folder .strowger/venv, and build again",
     }
     .run(
         Command::new(&python)

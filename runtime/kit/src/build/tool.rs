@@ -1,6 +1,7 @@
 //! Running other people's compilers, and having them there in the first place.
 
 use std::env;
+use std::fs;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,24 +102,21 @@ pub(super) fn shared(name: &str) -> Option<PathBuf> {
 pub(super) fn python_with(
     project: &Project,
     name: &str,
-    requirements: &str,
+    requirements: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<PathBuf, BuildError> {
     if let Some(folder) = shared(name) {
         return Ok(folder.join("bin/python"));
     }
-    let folder = project.root.join(SDK_FOLDER).join("tools").join(name);
+    let wanted = fs::read_to_string(requirements).map_err(|source| BuildError::io(requirements, source))?;
+    let folder = project.root.join(SDK_FOLDER).join("venv");
     let python = folder.join("bin/python");
     // Written last: what was interrupted is made again.
     let stamp = folder.join("requirements.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements) {
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
     }
     progress("Installing the compiler from PyPI into the project, once");
-    let wanted = folder.with_extension("txt");
-    let write = |path: &Path| std::fs::write(path, requirements).map_err(|source| BuildError::io(path, source));
-    std::fs::create_dir_all(&folder).map_err(|source| BuildError::io(&folder, source))?;
-    write(&wanted)?;
     const INSTALL: &str = "install Python 3.11 or later with its module venv (Debian: apt install python3-venv; macOS: brew install python), and put `python3` on the PATH";
     Step {
         failed: "Python could not make a virtual environment",
@@ -141,8 +139,8 @@ pub(super) fn python_with(
                 "--disable-pip-version-check",
                 "--requirement",
             ])
-            .arg(&wanted),
+            .arg(requirements),
     )?;
-    write(&stamp)?;
+    fs::write(&stamp, wanted).map_err(|source| BuildError::io(&stamp, source))?;
     Ok(python)
 }
