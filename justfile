@@ -108,9 +108,15 @@ sample-python: python-toolchain
     PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=sdk/python .tools/python/bin/python -m strowger_sdk build sdk/python/example --wit wit --output "$sample"
 
 # Test the Python SDK, its sample and its template; they need no runtime
-test-python:
+test-python: python-toolchain
     #!/usr/bin/env bash
     set -euo pipefail
+    scratch=$(mktemp --directory)
+    trap 'rm -r "$scratch"' EXIT
+    .tools/python/bin/componentize-py --quiet --wit-path wit --world everything bindings "$scratch/bindings"
+    if ! diff --recursive --brief --exclude __pycache__ "$scratch/bindings/wit_world" sdk/python/wit_world; then
+        echo "sdk/python/wit_world is not what the contract says: write it anew with just python-bindings" >&2; exit 1
+    fi
     export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PWD/sdk/python"
     for folder in sdk/python/tests sdk/python/example sdk/python/template; do
         (cd "$folder" && python3 -m unittest --quiet)

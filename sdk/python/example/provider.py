@@ -57,8 +57,8 @@ class Config:
 
 
 class ExampleTelecom(Provider, Calling, Numbers):
-    Config = Config
-    Leg = MediaStream
+    config_type = Config
+    leg_type = MediaStream
 
     def spec(self) -> ProviderSpec:
         return ProviderSpec(
@@ -81,7 +81,8 @@ class ExampleTelecom(Provider, Calling, Numbers):
         if not isinstance(account, str) or not re.fullmatch("[A-Z0-9]{4,32}", account):
             problem = "An account is 4 to 32 capital letters and digits, as shown in the portal."
             raise InvalidCredentials(FieldProblem("account", problem))
-        return super().config_loader(credentials)
+        config: Config = super().config_loader(credentials)
+        return config
 
     def recognise(self, webhook: Webhook) -> Recognition | None:
         return webhooks.recognise(webhook)
@@ -92,9 +93,7 @@ class ExampleTelecom(Provider, Calling, Numbers):
     def handle_callback(self, config: Config, route: str, call: Call, webhook: Webhook, io: Io) -> CallbackOutcome:
         return webhooks.read_status(webhook)
 
-    def answer_markup(
-        self, config: Config, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io
-    ) -> Answered:
+    def answer_markup(self, config: Config, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io) -> Answered:
         response = markup(f'<Stream url="{xml_escape(media.url)}"/>')
         return Answered(response, webhooks.identified(call, webhook) if webhook else [])
 
@@ -164,9 +163,7 @@ class ExampleTelecom(Provider, Calling, Numbers):
                 return Ownership.NOT_OWNED
         raise api.refusal(answer)
 
-    def configure_inbound(
-        self, config: Config, address: str, webhook_url: str, attach: bool, io: Io
-    ) -> Synchronisation:
+    def configure_inbound(self, config: Config, address: str, webhook_url: str, attach: bool, io: Io) -> Synchronisation:
         if not address.startswith("+"):
             return Synchronisation_LeftAlone("Only E.164 numbers are set at the carrier.")
         answer = api.send(config, io, "GET", ["numbers", address])

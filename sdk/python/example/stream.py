@@ -101,4 +101,4 @@ class MediaStream(Leg):
 
 
 def is_sequence(number: Any) -> bool:
-    return number is None or type(number) is int and 0 <= number <= SEQUENCE_MAX
+    return number is None or (type(number) is int and 0 <= number <= SEQUENCE_MAX)

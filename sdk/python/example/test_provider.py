@@ -1,10 +1,11 @@
-"""What the recorded cases do not say: that straight-line code asks for one thing after the other, and what stays out of sight.
+"""What the recorded cases do not say: that straight-line code asks for one thing after the other, for example.
 
 The cases themselves are the same for the samples of all languages; the runtime runs them against the built component.
 """
 
 import unittest
 from pathlib import Path
+from typing import Any
 
 from provider import ExampleTelecom
 from strowger_sdk.testing import check_cases, invoke
@@ -24,9 +25,9 @@ class ExampleTelecomTest(unittest.TestCase):
             "webhook-url": "https://gateway.example/inbound",
             "attach": True,
         }
-        replies: list[object] = []
+        replies: list[Any] = []
 
-        def configure() -> dict[str, object]:
+        def configure() -> Any:
             return invoke(ExampleTelecom, "numbers.configure-inbound", {**arguments, "replies": replies})
 
         asked = configure()["err"]["perform"]["http"]

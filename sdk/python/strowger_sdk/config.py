@@ -29,4 +29,4 @@ def read_config(kind: type, value: Any) -> Any:
 
 def write_config(config: Any) -> str:
     """The JSON of a configuration, its members in their order."""
-    return to_json(dataclasses.asdict(config) if dataclasses.is_dataclass(config) else config)
+    return to_json(config if isinstance(config, dict) else dataclasses.asdict(config))

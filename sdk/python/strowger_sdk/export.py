@@ -5,11 +5,13 @@ told by the name of its exception and the place in the source, never by its text
 """
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 
 from componentize_py_types import Err
+from wit_world.exports.media import FrameProblem
 from wit_world.imports import types
 
 from .call import Call
@@ -17,7 +19,7 @@ from .config import read_config, write_config
 from .failure import Failure, Interruption
 from .http import Response
 from .io import Io
-from .media import FrameProblem, FrameRefused, malformed
+from .media import FrameRefused, malformed
 from .provider import Provider
 from .spec import FieldProblem, InvalidCredentials
 from .text import read_json
@@ -37,6 +39,9 @@ ABILITIES = {
 # Longest text of a message that could not be read, in characters.
 _MALFORMED_CHARS_MAX = 100
 
+# This package, and the standard library.
+_NOT_THE_AUTHORS = (PurePath(__file__).parent, PurePath(os.__file__).parent)
+
 Exports = dict[str, Any]
 
 
@@ -49,7 +54,7 @@ def abilities(provider: type[Provider]) -> list[str]:
 def exports(provider_type: type[Provider]) -> Exports:
     """The classes that the bindings look for, each with the functions of one interface, and the resource ``Leg``."""
     provider = provider_type()
-    config_type = provider_type.Config
+    config_type = provider_type.config_type
 
     def config_of(text: str) -> Any:
         try:
@@ -118,7 +123,7 @@ def exports(provider_type: type[Provider]) -> Exports:
         def __init__(self, config: str, call: types.Call) -> None:
             # A constructor has no way to say that it failed.
             try:
-                self._leg = provider_type.Leg(config_of(config), _adopt(call))
+                self._leg = provider_type.leg_type(config_of(config), _adopt(call))
                 self._problem = ""
             except Exception as defect:
                 self._problem = str(defect) if isinstance(defect, Failure) else _where(defect)
@@ -152,9 +157,7 @@ def _plain(ability: str, provider: Any, config_of: Callable[[str], Any]) -> dict
     if ability == "detection":
         return {
             "detection_modes": lambda _self, config: provider.detection_modes(config_of(config)),
-            "detection_result": lambda _self, config, webhook: provider.detection_result(
-                config_of(config), _adopt(webhook)
-            ),
+            "detection_result": lambda _self, config, webhook: provider.detection_result(config_of(config), _adopt(webhook)),
         }
     if ability == "setup":
         return {
@@ -196,12 +199,12 @@ def _defect(defect: Exception) -> Failure:
 
 
 def _where(defect: Exception) -> str:
-    """The kind of a defect and its innermost place outside of this package, without its text."""
+    """The kind of a defect and its innermost place in the author's own modules, without its text."""
     place = ""
     trace = defect.__traceback__
     while trace is not None:
         file = PurePath(trace.tb_frame.f_code.co_filename)
-        if file.parent.name != __package__ or not place:
+        if not any(file.is_relative_to(folder) for folder in _NOT_THE_AUTHORS):
             place = f" at {file.name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return type(defect).__name__ + place

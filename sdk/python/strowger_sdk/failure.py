@@ -66,13 +66,9 @@ class Failure(Exception):
                     f"The carrier refused the credentials (HTTP {status}); check them in the configuration.",
                 )
             case 402:
-                return cls.quota(
-                    "no-balance", "The carrier asks for payment (HTTP 402); check the account's balance."
-                )
+                return cls.quota("no-balance", "The carrier asks for payment (HTTP 402); check the account's balance.")
             case 429:
-                return cls.rate_limit(
-                    "rate-limited", "The carrier limits the rate of requests (HTTP 429); try again later."
-                )
+                return cls.rate_limit("rate-limited", "The carrier limits the rate of requests (HTTP 429); try again later.")
             case 408:
                 return cls.carrier("carrier-error", "The carrier took too long (HTTP 408); try again later.")
             case _ if status >= 500:
@@ -95,9 +91,7 @@ class Failure(Exception):
     @classmethod
     def unexpected_answer(cls, what: str) -> Self:
         """The carrier answered with something that its documentation does not have."""
-        return cls.carrier(
-            "unexpected-answer", f"The carrier's answer was not understood ({what}); try again later."
-        )
+        return cls.carrier("unexpected-answer", f"The carrier's answer was not understood ({what}); try again later.")
 
     def record(self) -> types.Failure:
         """As the contract has it."""

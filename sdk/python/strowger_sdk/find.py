@@ -41,20 +41,23 @@ def provider_type() -> type[Provider]:
 def _check(kind: type[Provider]) -> None:
     missing = sorted(kind.__abstractmethods__)
     if missing:
-        lines = "\n".join(f"      def {name}{_signature(kind, name)}: ..." for name in missing)
+        lines = "\n".join(f"      {_signature(kind, name)} ..." for name in missing)
         raise NoProvider(
-            f"`{kind.__name__}` lacks {len(missing)} of the functions that its base classes ask for\n  Write them, or do not "
-            f"extend the ability that they belong to:\n\n{lines}"
+            f"`{kind.__name__}` lacks {len(missing)} of the functions that its base classes ask for\n  Write "
+            f"them, or do not extend the ability that they belong to:\n\n{lines}"
         )
-    leg = getattr(kind, "Leg", None)
+    leg = getattr(kind, "leg_type", None)
     if leg is None:
         raise NoProvider(
             f"`{kind.__name__}` does not say how its media is wrapped\n  Write a class that extends `Leg`, and name it in "
-            f"the provider:\n\n      class {kind.__name__}(...):\n          Leg = MyLeg"
+            f"the provider:\n\n      class {kind.__name__}(...):\n          leg_type = MyLeg"
         )
     if missing := sorted(getattr(leg, "__abstractmethods__", ())):
         raise NoProvider(f"`{leg.__name__}` lacks {', '.join(missing)}\n  Write what `Leg` asks for.")
 
 
 def _signature(kind: type[Provider], name: str) -> str:
-    return str(inspect.signature(getattr(kind, name))).replace("typing.Any", "Any").replace("strowger_sdk.", "")
+    """The head of a function that a base class asks for, as it stands there."""
+    source = inspect.getsource(getattr(kind, name))
+    head = source[source.index("def ") : source.index('"""')]
+    return " ".join(head.split())

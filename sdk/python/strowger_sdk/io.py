@@ -38,7 +38,7 @@ class Io:
         match self._next(types.Effect_Load(key)):
             case types.Reply_Value(None):
                 return None
-            case types.Reply_Value(value):
+            case types.Reply_Value(str(value)):
                 return read_json(value)
             case _:
                 raise _out_of_step()

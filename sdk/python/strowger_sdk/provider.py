@@ -19,7 +19,8 @@ from .webhook import Proof, Webhook
 class Leg(ABC):
     """The media of one call: envelopes only.
 
-    It may be dropped and made again at any time, and then gets the carrier's messages up to the one that yielded ``started``.
+    It may be dropped and made again at any time, and then gets the carrier's messages up to the one that yielded
+    ``started``.
     """
 
     @abstractmethod
@@ -38,9 +39,9 @@ class Provider(ABC):
     """A telephone carrier. Every function is pure: the same arguments and replies give the same answer."""
 
     #: What ``config`` is: a dataclass, or a dict.
-    Config: ClassVar[type] = dict
+    config_type: ClassVar[type] = dict
     #: The media of one call.
-    Leg: ClassVar[type[Leg]]
+    leg_type: ClassVar[type[Leg]]
 
     @abstractmethod
     def spec(self) -> ProviderSpec:
@@ -49,7 +50,7 @@ class Provider(ABC):
     def config_loader(self, credentials: dict[str, Any]) -> Any:
         """Turns validated credentials into the configuration; raises :class:`InvalidCredentials`."""
         try:
-            return read_config(self.Config, credentials)
+            return read_config(self.config_type, credentials)
         except ValueError:
             raise InvalidCredentials(
                 FieldProblem("", "The settings do not have the shape that this provider expects.")
@@ -68,9 +69,7 @@ class Provider(ABC):
         """What a genuine webhook means for its call. ``route`` is a route's name, or ``inbound`` for the dispatcher."""
 
     @abstractmethod
-    def answer_markup(
-        self, config: Any, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io
-    ) -> Answered:
+    def answer_markup(self, config: Any, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io) -> Answered:
         """Connects an inbound call, or an answered outbound call, to the media socket."""
 
     @abstractmethod

@@ -18,6 +18,7 @@ import base64
 import dataclasses
 import json
 import types
+import unicodedata
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -140,7 +141,7 @@ def _write_bytes(data: bytes) -> Any:
         text = data.decode()
     except UnicodeDecodeError:
         text = "\0"
-    if any(ord(letter) < 32 and letter not in "\n\r\t" or 127 <= ord(letter) < 160 for letter in text):
+    if any(unicodedata.category(letter) == "Cc" and letter not in "\n\r\t" for letter in text):
         return {"base64": base64.b64encode(data).decode()}
     return text
 
@@ -161,11 +162,7 @@ def differences(expected: Any, actual: Any, path: str = "expect") -> list[str]:
         return []
     if isinstance(expected, dict) and isinstance(actual, dict) and _bytes(expected) is None and _bytes(actual) is None:
         names = [*expected, *(name for name in actual if name not in expected)]
-        return [
-            found
-            for name in names
-            for found in differences(expected.get(name), actual.get(name), f"{path}.{name}")
-        ]
+        return [found for name in names for found in differences(expected.get(name), actual.get(name), f"{path}.{name}")]
     if isinstance(expected, list) and isinstance(actual, list):
         length = max(len(expected), len(actual))
         pad = [None] * length

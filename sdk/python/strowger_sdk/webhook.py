@@ -1,5 +1,6 @@
 """Reading what the carrier posted, and describing how it may be genuine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import parse_qsl
@@ -12,7 +13,7 @@ from .http import first_header
 from .sealed import Sealed
 from .text import read_json
 
-Message = bytes | list[bytes | Sealed]
+Message = bytes | Sequence[bytes | Sealed]
 """What is signed: bytes, or pieces of it in order; a sealed reference among them stands for its secret."""
 
 

@@ -107,11 +107,11 @@ class MediaStream(Leg):
         raise FrameRefused(FrameProblem.UNSUPPORTED)
 
 
-# To place calls, extend `Calling` of `strowger_sdk.calling` as well. The other abilities are `Detection`, `Numbers`, `Transfer`,
-# `Setup`, `Trunks` and `Events`, each in a module of its name.
+# To place calls, extend `Calling` of `strowger_sdk.calling` as well. The other abilities are `Detection`, `Numbers`,
+# `Transfer`, `Setup`, `Trunks` and `Events`, each in a module of its name.
 class NewProvider(Provider):
-    Config = Config
-    Leg = MediaStream
+    config_type = Config
+    leg_type = MediaStream
 
     def spec(self) -> ProviderSpec:
         return ProviderSpec(
@@ -153,9 +153,7 @@ class NewProvider(Provider):
                 events.append(CallEvent_Status(StatusEvent(STATUSES[word])))
         return CallbackOutcome(events, Response.empty(204))
 
-    def answer_markup(
-        self, config: Config, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io
-    ) -> Answered:
+    def answer_markup(self, config: Config, call: Call, media: MediaAddress, webhook: Webhook | None, io: Io) -> Answered:
         return Answered(markup(f'<Stream url="{xml_escape(media.url)}"/>'))
 
     def rejection_markup(self, reason: RejectionReason) -> Response:
