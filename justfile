@@ -26,7 +26,7 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests oracles
+test: providers guests samples oracles
     STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest
     @echo "All tests passed."
 
@@ -40,7 +40,7 @@ fmt:
 # No warnings
 clippy: target
     cargo clippy --locked --workspace --all-targets -- --deny warnings
-    cargo clippy --locked --target {{ wasm }} $(printf -- '--package strowger-provider-%s ' $(ls providers | grep -v README)) -- --deny warnings
+    cargo clippy --locked --target {{ wasm }} $(printf -- '--package strowger-provider-%s ' $(ls providers | grep -v README)) --package strowger-example-rust -- --deny warnings
 
 # The crates that must stay pure are, and the runtime knows no carrier
 boundaries:
