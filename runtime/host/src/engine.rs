@@ -20,6 +20,7 @@ use crate::compile::IsolatedCompiler;
 use crate::error::{HostFault, LoadError};
 use crate::inert::{self, Inert};
 use crate::limits::{Class, Limits, State, TICK};
+use crate::provider::Provider;
 use crate::structure::{self, Structure};
 
 /// Guest stack. Rust guests keep their own stack in linear memory, so this bounds only the engine's frames.
@@ -39,6 +40,42 @@ pub struct EngineOptions {
     pub cache: Option<CompiledCache>,
     /// Compiles strangers' components in a process of its own; none compiles in this one.
     pub compiler: Option<IsolatedCompiler>,
+    /// Machine code that whoever started this process has compiled for it.
+    pub precompiled: Option<Precompiled>,
+}
+
+/// A component's machine code, to be handed to another process of this program. It is trusted there as it is here.
+#[derive(Clone)]
+pub struct Precompiled {
+    /// Of the component.
+    pub digest: String,
+    /// For this version of the program, on this machine.
+    pub code: Vec<u8>,
+}
+
+impl Precompiled {
+    /// The code of a component that is loaded.
+    ///
+    /// # Errors
+    /// When the engine cannot write it.
+    pub fn of(provider: &Provider) -> Result<Self, HostFault> {
+        let code = provider
+            .component()
+            .serialize()
+            .map_err(|error| HostFault::Engine(one_line(&error)))?;
+        Ok(Self {
+            digest: provider.digest().to_owned(),
+            code,
+        })
+    }
+}
+
+impl std::fmt::Debug for Precompiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Precompiled")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for EngineOptions {
@@ -48,6 +85,7 @@ impl Default for EngineOptions {
             interpreted_instances_max: 64,
             cache: None,
             compiler: None,
+            precompiled: None,
         }
     }
 }
@@ -64,6 +102,7 @@ struct Inner {
     interpreted_free: Arc<AtomicU32>,
     cache: Option<CompiledCache>,
     compiler: Option<IsolatedCompiler>,
+    precompiled: Option<Precompiled>,
     compatibility: u64,
     _ticker: Ticker,
 }
@@ -134,6 +173,7 @@ impl Engine {
                 interpreted_free: Arc::new(AtomicU32::new(options.interpreted_instances_max)),
                 cache: options.cache,
                 compiler: options.compiler,
+                precompiled: options.precompiled,
                 compatibility,
                 _ticker: ticker,
             }),
@@ -152,9 +192,15 @@ impl Engine {
     }
 
     fn cached(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
-        let code = self.inner.cache.as_ref()?.load(digest, self.inner.compatibility)?;
-        // SAFETY: `deserialize` runs what it is given. The bytes carry an authentication code made by this installation
-        // over exactly this component and this engine, verified on this very copy.
+        let inner = &self.inner;
+        let handed = inner.precompiled.as_ref().filter(|handed| handed.digest == digest);
+        let code = match handed {
+            Some(handed) => handed.code.clone(),
+            None => inner.cache.as_ref()?.load(digest, inner.compatibility)?,
+        };
+        // SAFETY: `deserialize` runs what it is given. The bytes are from the process that started this one, or they carry an
+        // authentication code made by this installation over exactly this component and this engine, verified on this very
+        // copy.
         #[expect(
             unsafe_code,
             reason = "stored machine code is trusted here, after its authentication"

@@ -30,7 +30,7 @@ pub mod structure;
 
 pub use compile::IsolatedCompiler;
 pub use credentials::{Credentials, FieldProblem};
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, Precompiled};
 pub use error::{GuestFault, HostFault, InvokeError, LoadError};
 pub use http::{Header, IncomingResponse, OutgoingRequest, Response, Webhook};
 pub use invoke::InvokeJsonError;
