@@ -20,4 +20,5 @@ mod secrets;
 mod setup;
 mod toy;
 mod transfers;
+mod versions;
 mod webhooks;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
+use strowger_server::catalogue::shelf::ShelfError;
 use strowger_server::gateway::{Gateway, StartError};
-use strowger_server::registry::RegisterError;
 use strowger_simulator::agent::AgentScript;
 use strowger_simulator::report::{CallStatus, HangUp};
 use strowger_simulator::{CallerScript, Misbehaviour, Options, RunningCarrier};
@@ -273,9 +273,11 @@ async fn what_is_no_provider_or_has_a_name_that_is_taken_is_passed_over() {
     ]);
     let installation = Scenario::echo().providers(folder.path()).start().await;
     let [
-        RegisterError::NameTaken { name, live, offered },
-        RegisterError::Load { file: c, .. },
-        RegisterError::Load { file: d, .. },
+        ShelfError::NotAdopted {
+            name, live, offered, ..
+        },
+        ShelfError::Load { file: c, .. },
+        ShelfError::Load { file: d, .. },
     ] = installation.gateway.skipped.as_slice()
     else {
         panic!("{:?}", installation.gateway.skipped);
@@ -284,7 +286,7 @@ async fn what_is_no_provider_or_has_a_name_that_is_taken_is_passed_over() {
     assert!(c.ends_with("c.wasm") && d.ends_with("d.wasm"));
     let told = installation.gateway.skipped[0].to_string();
     assert!(
-        told.contains(live) && told.contains("Remove one of the two files"),
+        told.contains(live) && told.contains(&format!("strowger provider adopt twilio {offered}")),
         "{told}"
     );
     // The one that was first does its work.

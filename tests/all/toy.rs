@@ -1,5 +1,7 @@
 //! Adding a carrier touches nothing else: a component dropped into the folder of providers is offered, and takes calls.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Value, json};
 use strowger_simulator::carrier::{
     CallRecord, FromGateway, InboundRoute, Instruction, Ledger, MediaDialect, RestAnswer, RestRequest, RestResponse,
@@ -12,7 +14,15 @@ use crate::harness::{DEADLINE, Scenario, finished, frequency, ms, providers, str
 
 /// The other end of `tests/guests/toy`.
 #[derive(Debug)]
-struct Toyphone;
+pub(crate) struct Toyphone {
+    /// Where it posts: a path of the gateway.
+    pub(crate) inbound: &'static str,
+}
+
+/// Posts where all shared carriers do.
+pub(crate) static TOYPHONE: Toyphone = Toyphone {
+    inbound: "/api/v1/telephony/inbound/run",
+};
 
 const KEY: &str = "a key that nobody guesses";
 
@@ -34,7 +44,8 @@ impl Carrier for Toyphone {
     }
 
     fn new_call_id(&self) -> String {
-        "toy-call-1".to_owned()
+        static CALLS: AtomicU32 = AtomicU32::new(1);
+        format!("toy-call-{}", CALLS.fetch_add(1, Ordering::Relaxed))
     }
 
     fn handle_rest(&self, _: &mut Ledger, _: &RestRequest) -> RestAnswer {
@@ -46,9 +57,9 @@ impl Carrier for Toyphone {
     }
 
     fn inbound_route(&self, ledger: &Ledger, _: &str) -> InboundRoute {
-        let told = WebhookTarget::post(format!("{}/api/v1/telephony/inbound/run", ledger.gateway));
+        let told = WebhookTarget::post(format!("{}{}", ledger.gateway, self.inbound));
         InboundRoute {
-            voice: Some(WebhookTarget::default()),
+            voice: Some(told.clone()),
             callbacks: vec![Subscription::new(told, [CallStatus::Completed])],
             extra: Value::Null,
         }
@@ -126,13 +137,15 @@ async fn a_provider_that_is_dropped_into_the_folder_takes_calls() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
-    let toy = strowger_tests::root().join("target/wasm32-wasip2/component/strowger_toy_guest.wasm");
-    std::fs::copy(&toy, folder.path().join("toyphone.wasm"))
-        .unwrap_or_else(|error| panic!("{error}: build the guests with `./just guests`"));
+    std::fs::write(
+        folder.path().join("toyphone.wasm"),
+        strowger_tests::guest_bytes("strowger_toy_guest"),
+    )
+    .unwrap();
 
     let installation = Scenario::echo()
         .providers(folder.path())
-        .over_carrier(&Toyphone)
+        .over_carrier(&TOYPHONE)
         .start()
         .await;
     let metadata = installation

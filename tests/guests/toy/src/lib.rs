@@ -1,11 +1,23 @@
-//! The least that a carrier can be: one webhook with a key in a header, an answer of one line, and raw audio.
+//! The least that a carrier can be: one webhook with a key in a header, an answer of one line, and raw audio. Some callers
+//! make it do more than that, and worse.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strowger_sdk::{
     Answered, Call, CallEvent, CallReference, CallStatus, CallbackOutcome, Encoding, Field, FrameProblem, InboundCall,
     Io, Leg, MediaAddress, MediaEvent, MediaFrame, MediaProfile, Message, Outcome, Proof, Provider, ProviderSpec,
-    Recognition, Rejection, RejectionReason, Response, Sealed, Started, StatusEvent, Webhook,
+    Recognition, Rejection, RejectionReason, Request, Response, Sealed, Started, StatusEvent, Webhook,
 };
+
+/// Whoever calls from here has it trap.
+const TRAPS: &str = "+12025550199";
+/// From here, use all its processor time.
+const SPINS: &str = "+12025550198";
+/// From here, ask its carrier for something.
+const ASKS: &str = "+12025550197";
+/// From here, keep something.
+const KEEPS: &str = "+12025550196";
 
 #[derive(Debug)]
 pub struct Toy;
@@ -41,6 +53,7 @@ impl Provider for Toy {
         .field(Field::text("line", "Line").required())
         .field(Field::password("key", "Key").required().sensitive())
         .account_id_field("line")
+        .egress_host("api.toyphone.example")
     }
 
     fn recognise(webhook: &Webhook) -> Option<Recognition> {
@@ -81,7 +94,22 @@ impl Provider for Toy {
         })
     }
 
-    fn answer_markup(_: &Config, _: &Call, media: &MediaAddress, _: Option<&Webhook>, _: &mut Io) -> Outcome<Answered> {
+    fn answer_markup(
+        _: &Config,
+        call: &Call,
+        media: &MediaAddress,
+        _: Option<&Webhook>,
+        io: &mut Io,
+    ) -> Outcome<Answered> {
+        match call.caller.as_str() {
+            TRAPS => panic!("as it was told to"),
+            SPINS => loop {
+                std::hint::black_box(());
+            },
+            ASKS => drop(io.http(Request::get("https://api.toyphone.example/greeting"))?),
+            KEEPS => io.save(&call.id, &call.caller, Duration::from_secs(600))?,
+            _ => {}
+        }
         Ok(Answered::with(Response::text(&media.url)))
     }
 
