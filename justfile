@@ -87,7 +87,7 @@ guests: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
 
 # Build the sample of every SDK: the same small carrier in each language
-samples: sample-rust sample-python
+samples: sample-c sample-rust sample-python
 
 # Build the Rust SDK's sample
 sample-rust: target
@@ -106,6 +106,33 @@ sample-python: python-toolchain
     echo "Building $sample …"
     mkdir -p target/samples
     PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=sdk/python .tools/python/bin/python -m strowger_sdk build sdk/python/example --wit wit --output "$sample"
+
+# Build the C SDK's sample, as an author would
+sample-c: c-toolchain
+    cargo build --locked --package strowger-server --bin strowger
+    mkdir -p target/samples
+    STROWGER_TOOLCHAINS="$PWD/.tools" target/debug/strowger provider build sdk/c/example --output target/samples/c.wasm
+
+# Test the C SDK and its sample; they need no runtime, only the bindings that building the sample has written
+test-c: sample-c
+    #!/usr/bin/env bash
+    set -euo pipefail
+    make --silent --directory sdk/c/example test
+    make --silent --directory sdk/c/tests test
+
+# Install the C toolchain: Clang, as a package of Python brings it
+c-toolchain:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! cmp -s sdk/c/requirements.txt .tools/c/requirements.txt; then
+        if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+            echo "Python 3.11 or later with its module venv is needed for the C toolchain (Debian: apt install python3-venv)" >&2; exit 1
+        fi
+        echo "Installing the C toolchain into .tools …"
+        python3 -m venv .tools/c
+        .tools/c/bin/python -m pip install --quiet --disable-pip-version-check --requirement sdk/c/requirements.txt
+        cp sdk/c/requirements.txt .tools/c/requirements.txt
+    fi
 
 # Test the Python SDK, its sample and its template; they need no runtime
 test-python: python-toolchain
