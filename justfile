@@ -26,7 +26,7 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests samples oracles
+test: providers guests samples test-python oracles
     STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest
     @echo "All tests passed."
 
@@ -87,13 +87,60 @@ guests: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
 
 # Build the sample of every SDK: the same small carrier in each language
-samples: sample-c sample-rust sample-python
+samples: sample-c sample-rust sample-javascript sample-python
 
 # Build the Rust SDK's sample
 sample-rust: target
     cargo build --locked --profile component --target {{ wasm }} --package strowger-example-rust
     mkdir -p target/samples
     cp target/{{ wasm }}/component/strowger_example_rust.wasm target/samples/rust.wasm
+
+# Build the JavaScript SDK's sample, unless it is up to date: every build has another digest, so its compiled code is kept for long
+sample-javascript: js-toolchain
+    #!/usr/bin/env bash
+    set -euo pipefail
+    sample=$PWD/target/samples/javascript.wasm
+    if [ -f "$sample" ] && [ -z "$(find sdk/js/src sdk/js/build sdk/js/example wit sdk/js/package-lock.json -name target -prune -o -type f -newer "$sample" -print -quit)" ]; then
+        exit 0
+    fi
+    echo "Building $sample …"
+    cd sdk/js/example
+    STROWGER_JS_TOOLS="{{ justfile_directory() }}/.tools/js" node ../build/build.mjs --out "$sample" >/dev/null
+
+# Test the JavaScript SDK, its sample and its template; they need no runtime
+test-javascript: js-toolchain
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export STROWGER_JS_TOOLS="{{ justfile_directory() }}/.tools/js"
+    types() { node "$STROWGER_JS_TOOLS/node_modules/typescript/bin/tsc" --noEmit --typeRoots "$STROWGER_JS_TOOLS/node_modules/@types"; }
+    scratch=$(mktemp --directory)
+    trap 'rm -r "$scratch"' EXIT
+    cp --recursive sdk/js/template/. "$scratch"
+    mkdir --parents "$scratch/.strowger/sdk/js"
+    cp --recursive sdk/js/src sdk/js/build "$scratch/.strowger/sdk/js"
+    for folder in sdk/js sdk/js/example "$scratch"; do
+        (cd "$folder" && types && node "{{ justfile_directory() }}/sdk/js/build/test.mjs" --test-reporter=dot)
+    done
+
+# The packages that make components of JavaScript, in .tools/js
+js-toolchain:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools=.tools/js
+    if ! cmp -s sdk/js/package-lock.json "$tools/installed.json"; then
+        echo "Installing the JavaScript toolchain (packages from npm) into $tools …"
+        if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+            echo "Node.js 20 or later, with npm, is needed to build providers in JavaScript" >&2; exit 1
+        fi
+        mkdir -p "$tools"
+        cp sdk/js/package.json sdk/js/package-lock.json sdk/js/.npmrc "$tools"
+        npm ci --prefix "$tools" --loglevel=error
+        cp sdk/js/package-lock.json "$tools/installed.json"
+    fi
+
+# Write the contract in TypeScript anew, after a change of it
+js-contract:
+    cargo run --locked --package strowger-sdk-js-contract
 
 # Build the Python SDK's sample, unless it is up to date: every build has another digest, so its compiled code is kept for long
 sample-python: python-toolchain
