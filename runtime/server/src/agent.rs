@@ -12,6 +12,8 @@
 //! [`AgentEvent`], [`AgentCommand`], [`Dial`].
 
 mod builtin;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod media_streams;
 mod native;
 mod socket;

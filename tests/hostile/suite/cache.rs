@@ -5,6 +5,8 @@ use strowger_host::{Engine, EngineOptions, LoadError, Provider};
 use strowger_hostile::Guest;
 use strowger_tests::guest_bytes;
 
+use crate::neighbour::neighbour;
+
 struct Cached {
     folder: tempfile::TempDir,
 }
@@ -140,4 +142,26 @@ fn a_damaged_component_leaves_nothing_in_the_cache() {
     let whole = guest_bytes("strowger_hostile_guest");
     assert!(Provider::load(&cached.engine(1), &whole[..whole.len() / 2]).is_err());
     assert!(!cached.folder.path().join("compiled").exists());
+}
+
+/// What the cache writes, and what any compiler writes, is no component: it is told by its first bytes.
+#[test]
+fn machine_code_is_no_component() {
+    let cached = Cached::new();
+    let (nameless, _) = two();
+    assert_eq!(says(&cached.engine(1), &nameless), "nameless");
+    let code = std::fs::read(cached.only_file()).unwrap();
+    for bytes in [&code[..], &code[..code.len() - 32]] {
+        assert!(matches!(
+            Provider::load(&cached.engine(1), bytes),
+            Err(LoadError::NotWasm)
+        ));
+    }
+    // Nor is it when a component's header stands before it.
+    let dressed = [&b"\0asm\x0d\0\x01\0"[..], &code].concat();
+    assert!(matches!(
+        Provider::load(&cached.engine(1), &dressed),
+        Err(LoadError::Invalid(_))
+    ));
+    neighbour();
 }

@@ -1,5 +1,8 @@
 //! A guest that is honest but for one thing at a time. Each fault costs the call that it served; its neighbour works on.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
 use strowger_host::{
     Effect, Engine, EngineOptions, GuestFault, HostFault, IncomingResponse, InvokeError, MediaEvent, MediaFrame,
@@ -148,6 +151,54 @@ fn what_a_guest_prints_is_bounded() {
     check("verify:print", "genuine|deadline");
 }
 
+/// Everything that is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Its words are a stranger's, and may quote what it was given.
+#[test]
+fn no_word_of_a_guest_is_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // With one subscriber in the process, a statement that another thread reaches first is switched off for all threads.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    tracing::subscriber::with_default(subscriber, || {
+        for misbehave in [
+            "verify:print",
+            "verify:panic",
+            "answer:secret-in-failure",
+            "verify:memory",
+            "verify:secret-in-rejection",
+        ] {
+            end(misbehave);
+        }
+    });
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(
+        log.contains("the guest printed something"),
+        "the log is not what this test believes: {log}"
+    );
+    for word in ["forged", "on purpose", "xxxx", "\u{1b}", SECRET, "sealed-"] {
+        assert!(!log.contains(word), "{word:?} is in the log: {log}");
+    }
+}
+
 #[test]
 fn output_that_breaks_a_bound_is_refused() {
     check("verify:flood", "too-much-output");
@@ -197,6 +248,16 @@ fn effects_that_break_a_bound_are_refused() {
         "empty-id",
     ] {
         check(&format!("place-call:{how}"), "malformed-output");
+    }
+}
+
+#[test]
+fn no_header_becomes_two() {
+    for how in ["line-in-header", "line-in-header-name", "line-in-method"] {
+        check(&format!("place-call:{how}"), "malformed-output");
+    }
+    for how in ["header", "header-name", "header-null"] {
+        check(&format!("callback:{how}"), "malformed-output");
     }
 }
 

@@ -10,6 +10,7 @@ mod crowd;
 mod exhaustion;
 mod fixtures;
 mod invocation;
+mod list;
 mod loading;
 mod neighbour;
 mod random;

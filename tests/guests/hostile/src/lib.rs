@@ -275,6 +275,8 @@ impl Provider for Hostile {
             "attach-secret" => outcome.events = vec![CallEvent::Attach(json!(config.secret).to_string())],
             "status" => outcome.response.status = 101,
             "header" => outcome.response = Response::empty(204).with_raw_header("x-a", "1\r\nx-b: 2"),
+            "header-name" => outcome.response = Response::empty(204).with_raw_header("x-a: 1\r\nx-b", "2"),
+            "header-null" => outcome.response = Response::empty(204).with_raw_header("x-a", "1\0"),
             "hop-header" => outcome.response = Response::empty(204).with_raw_header("Transfer-Encoding", "chunked"),
             _ => {}
         }
@@ -362,6 +364,9 @@ impl Calling for Hostile {
             "method" => drop(io.http(Request::new("TRACE", url))?),
             "relative" => drop(io.http(Request::get("/calls"))?),
             "scheme" => drop(io.http(Request::get("file:///etc/passwd"))?),
+            "line-in-header" => drop(io.http(Request::get(url).header("x-a", "1\r\nx-b: 2"))?),
+            "line-in-header-name" => drop(io.http(Request::get(url).header("x-a: 1\r\nx-b", "2"))?),
+            "line-in-method" => drop(io.http(Request::new("GET / HTTP/1.1\r\nx-a: 1\r\n\r\nGET", url))?),
             "host-header" => drop(io.http(Request::get(url).header("Host", "internal"))?),
             "long-key" => drop(io.load::<String>(&"k".repeat(129))?),
             "long-value" => io.save("key", &"v".repeat(16 * 1024), minute)?,

@@ -1,0 +1,87 @@
+//! What carriers say to the seven providers: webhooks and media messages. Natively, without the sandbox that would catch it.
+#![no_main]
+
+use std::sync::OnceLock;
+
+use libfuzzer_sys::fuzz_target;
+use serde_json::json;
+use strowger_sdk::{Call, Direction, Header, Leg as _, MediaFrame, Message, Provider, Webhook};
+
+/// More fields than any of them has: each takes its own.
+fn config<P: Provider>() -> P::Config {
+    P::config_loader(json!({
+        "account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "sealed", "auth_id": "MA1", "api_key": "sealed",
+        "application_id": "1", "bearer_token": "sealed", "domain": "example", "endpoint": "http://pbx.example.com:8088",
+        "user": "u", "password": "sealed", "username": "u", "stasis_app": "strowger", "media_client": "media",
+        "dial_string": "PJSIP/{number}", "private_key": "sealed", "api_secret": "sealed", "signature_secret": "sealed",
+        "webhook_public_key": "", "app_name": "strowger", "media_websocket_client": "media",
+    }))
+    .unwrap_or_else(|problems| panic!("{}: {problems:?}", P::spec().name))
+}
+
+fn hear<P: Provider>(config: &P::Config, webhook: &Webhook, messages: &[(bool, Vec<u8>)]) {
+    let _ = P::recognise(webhook);
+    let _ = P::verify_signature(config, webhook);
+    let mut leg = P::Leg::open(config, &call());
+    for (text, bytes) in messages.iter().take(16) {
+        let message = match std::str::from_utf8(bytes) {
+            Ok(message) if *text => Message::Text(message.to_owned()),
+            _ => Message::Binary(bytes.clone()),
+        };
+        let events = leg.deserialize_frame(message);
+        assert!(events.len() <= 64);
+        let _ = leg.serialize_frame(MediaFrame::Audio(vec![0; 160]));
+    }
+}
+
+fn call() -> Call {
+    Call {
+        id: "018f3a5e-7c1d-7e2a-9b4c-3d5e6f708192".to_owned(),
+        provider_call_id: None,
+        direction: Direction::Inbound,
+        caller: "+14155550100".to_owned(),
+        callee: "+14155550199".to_owned(),
+        routes: vec![],
+        attachment: None,
+    }
+}
+
+macro_rules! each {
+    ($which:expr, $webhook:expr, $messages:expr, $($number:literal => $provider:ty),+) => {
+        match $which % 7 {
+            $($number => {
+                static CONFIG: OnceLock<<$provider as Provider>::Config> = OnceLock::new();
+                hear::<$provider>(CONFIG.get_or_init(config::<$provider>), $webhook, $messages);
+            })+
+            _ => {}
+        }
+    };
+}
+
+fuzz_target!(
+    |input: (u8, bool, &str, Vec<(&str, &str)>, &[u8], Vec<(bool, Vec<u8>)>)| {
+        let (which, post, query, headers, body, messages) = input;
+        let webhook = Webhook {
+            method: if post { "POST" } else { "GET" }.to_owned(),
+            url: format!("https://gateway.example/api/v1/telephony/inbound/run{query}"),
+            headers: headers
+                .into_iter()
+                .take(64)
+                .map(|(name, value)| Header {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                })
+                .collect(),
+            body: body.to_vec(),
+            received_at: 1_763_800_000_000,
+        };
+        each!(which, &webhook, &messages,
+        0 => strowger_provider_ari::Ari,
+        1 => strowger_provider_cloudonix::Cloudonix,
+        2 => strowger_provider_plivo::Plivo,
+        3 => strowger_provider_telnyx::Telnyx,
+        4 => strowger_provider_twilio::Twilio,
+        5 => strowger_provider_vobiz::Vobiz,
+        6 => strowger_provider_vonage::Vonage);
+    }
+);
