@@ -77,6 +77,17 @@ impl CompiledCache {
             tracing::warn!(file = %path.display(), %error, "could not keep the compiled component");
         }
     }
+
+    /// Removes what was stored, if anything was.
+    pub(crate) fn remove(&self, digest: &str, engine: u64) {
+        let path = self.path(digest, engine);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %path.display(), %error, "could not remove a compiled component");
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Writes beside, then renames: a reader sees all of it or nothing.

@@ -5,7 +5,7 @@
 //! and writes no file, and is killed when it takes too long.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -84,7 +84,7 @@ pub enum ChildError {
 ///
 /// # Errors
 /// Which bound it met, or what it says.
-pub fn run(program: &PathBuf, command: &str, bounds: &Bounds, input: &[&[u8]]) -> Result<Vec<u8>, ChildError> {
+pub fn run(program: &Path, command: &str, bounds: &Bounds, input: &[&[u8]]) -> Result<Vec<u8>, ChildError> {
     let mut child = Command::new(program)
         .arg(command)
         .args(bounds.arguments())

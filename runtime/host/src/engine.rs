@@ -191,6 +191,13 @@ impl Engine {
         Ok(Compiled { component, structure })
     }
 
+    /// Removes what the cache has of a component that will not be used.
+    pub fn forget(&self, digest: &str) {
+        if let Some(cache) = &self.inner.cache {
+            cache.remove(digest, self.inner.compatibility);
+        }
+    }
+
     fn cached(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Component> {
         let inner = &self.inner;
         let handed = inner.precompiled.as_ref().filter(|handed| handed.digest == digest);

@@ -20,12 +20,13 @@ use url::{Host, Url};
 use crate::budget::BudgetLimits;
 use crate::egress::{HostGrant, IpNetwork, Route};
 use crate::keyring::KeyError;
+use crate::signature::TrustedSigner;
 
 /// The most bytes that a webhook's body may have: what the contract promises to providers.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 21] = [
+const NAMES: [(&str, &str); 23] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
     ("public_base_url", "URL under which carriers reach this server"),
@@ -66,6 +67,14 @@ const NAMES: [(&str, &str); 21] = [
         "seconds after which another server takes over an event socket from one that vanished",
     ),
     ("recording", "whether agents may record calls"),
+    (
+        "trusted_signers",
+        "whose signatures of provider components count, each as NAME=KEY",
+    ),
+    (
+        "require_signature",
+        "whether a provider component needs the signature of a trusted signer to be installed",
+    ),
     (
         "record_invocations",
         "whether everything that providers do for a call is recorded",
@@ -330,6 +339,12 @@ pub struct Settings {
     pub recording: bool,
     /// Whether everything that providers do for a call is recorded. Their faults are recorded in any case.
     pub record_invocations: bool,
+    /// Whose signatures of components count.
+    pub trusted_signers: Vec<TrustedSigner>,
+    /// Whether a component needs one to be installed.
+    pub require_signature: bool,
+    /// The program whose child processes compile and examine components. No setting: whoever runs as that program says so.
+    pub program: Option<PathBuf>,
     encryption_key: Option<SecretText>,
     encryption_key_file: PathBuf,
     /// Set when the database is the file in the data directory, which must not meet a fresh key.
@@ -433,6 +448,13 @@ impl Settings {
             // Renewed three times in this time: shorter ones would suffer from a database that is busy for a moment.
             event_lease: seconds("event_lease_s", 5..=300, 30)?,
             recording: found.parse("recording", "must be true or false")?.unwrap_or(true),
+            trusted_signers: found.list("trusted_signers", |text| {
+                text.parse::<TrustedSigner>().map_err(str::to_owned)
+            })?,
+            require_signature: found
+                .parse("require_signature", "must be true or false")?
+                .unwrap_or(false),
+            program: None,
             record_invocations: found
                 .parse("record_invocations", "must be true or false")?
                 .unwrap_or(false),
