@@ -2,16 +2,18 @@
 //!
 //! [`conformance`] asks any component the questions that the contract answers, and needs nothing but the component: what it
 //! is asked with is derived from its own spec. [`Report`] says what held, what did not, why, and how to mend it, and what
-//! each export costs. Neither does any I/O; whoever calls it reads the files.
+//! each export costs. [`cases`] runs what the author has recorded, [`bench`] measures.
 //!
 //! [`build`] and [`scaffold`] work on an author's folder: they run the compilers of the languages, and embed the SDKs.
 
+pub mod bench;
 pub mod bindings;
 pub mod build;
+pub mod cases;
 mod embedded;
 mod report;
 pub mod scaffold;
 mod suite;
 
 pub use report::{Check, ExportCost, Outcome, Problem, Report};
-pub use suite::{ConformanceOptions, conformance};
+pub use suite::{ConformanceOptions, conformance, essentials};

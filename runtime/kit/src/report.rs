@@ -102,7 +102,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "           what  {}\n           why   {}\n           mend  {}",
+            "  error: {}\n    why:  {}\n    help: {}",
             self.what, self.why, self.mend
         )
     }

@@ -29,6 +29,8 @@ mod spec;
 mod subject;
 mod webhooks;
 
+pub(crate) use self::inputs::Input;
+
 /// What the suite may use beside the component itself.
 #[derive(Debug, Clone, Default)]
 pub struct ConformanceOptions {
@@ -41,52 +43,86 @@ pub struct ConformanceOptions {
     pub credentials: Option<Value>,
 }
 
-/// What is asked of a component in every configuration; each needs one that the component accepts.
-const QUESTIONS: [(&str, &str); 12] = [
+/// A question: its name, its rule, and whether it belongs to the few that every build should pass.
+type Question = (&'static str, &'static str, bool);
+
+/// What is asked of a component; all of it needs a configuration that the component accepts.
+const QUESTIONS: [Question; 12] = [
     (
         "configuration",
         "whatever is entered, the form can say what is wrong with which field",
+        true,
     ),
     (
         "determinism",
         "the same input gives the same output, in any instance and at any moment",
+        true,
     ),
-    ("recognition", "nothing that only looks like a webhook is taken for one"),
+    (
+        "recognition",
+        "nothing that only looks like a webhook is taken for one",
+        false,
+    ),
     (
         "forged-webhooks",
         "no webhook that the carrier has not signed is genuine",
+        false,
     ),
     (
         "tampered-proofs",
         "what proves a webhook is part of it: changed, it proves nothing",
+        false,
     ),
     (
         "callbacks",
         "webhooks that cannot be read are answered, without a fault",
+        false,
     ),
     (
         "escaping",
         "words of strangers stay words, in markup, documents and addresses",
+        false,
     ),
     (
         "media",
         "messages that cannot be read are malformed, and are never heard",
+        false,
     ),
     (
         "carriers",
         "however the carrier answers, every operation ends in its result or a failure",
+        false,
     ),
     (
         "events",
         "messages of the event socket that cannot be read lead to nothing",
+        false,
     ),
-    ("facts", "checklists and modes can be asked for at any time"),
-    ("limits", "no export needs more than half of what it may have"),
+    ("facts", "checklists and modes can be asked for at any time", false),
+    ("limits", "no export needs more than half of what it may have", true),
 ];
 
 /// Asks a component everything that can be asked of any component.
 #[must_use]
 pub fn conformance(provider: &Provider, options: &ConformanceOptions) -> Report {
+    ask(provider, options, false)
+}
+
+/// Asks a component what every build should pass: the contract, determinism and limits. It takes a moment.
+#[must_use]
+pub fn essentials(provider: &Provider, options: &ConformanceOptions) -> Report {
+    ask(provider, options, true)
+}
+
+/// An input for each export of a component, and those of its recorded cases.
+///
+/// # Errors
+/// When there is no configuration that the component accepts.
+pub(crate) fn inputs_of(provider: &Provider, options: &ConformanceOptions) -> Result<Vec<Input>, String> {
+    Ok(inputs::all(&Subject::new(provider, options)?))
+}
+
+fn ask(provider: &Provider, options: &ConformanceOptions, only_essentials: bool) -> Report {
     let mut checks = vec![
         Check {
             name: "spec",
@@ -106,7 +142,10 @@ pub fn conformance(provider: &Provider, options: &ConformanceOptions) -> Report 
         Some(Ok(counter)) => limits::costs(counter, &inputs),
         _ => Vec::new(),
     };
-    for (name, rule) in QUESTIONS {
+    for (name, rule, essential) in QUESTIONS {
+        if only_essentials && !essential {
+            continue;
+        }
         let outcome = match &subject {
             Err(why) => Outcome::Skipped(why.clone()),
             Ok(subject) => match name {

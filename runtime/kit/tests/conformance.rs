@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use strowger_host::Provider;
+use strowger_host::cache::CompiledCache;
 use strowger_host::invoke::cases;
+use strowger_host::{Engine, EngineOptions, Provider};
 use strowger_kit::{ConformanceOptions, Outcome, Report, conformance};
 
 fn recorded(folder: &Path) -> Vec<cases::Case> {
@@ -21,9 +22,23 @@ fn recorded(folder: &Path) -> Vec<cases::Case> {
         .collect()
 }
 
+/// One engine for all, which keeps what it has compiled: an interpreter takes a while.
+fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("samples/compiled");
+        Engine::new(EngineOptions {
+            instances_max: 64,
+            cache: Some(CompiledCache::new(folder, [7; 32])),
+            ..EngineOptions::default()
+        })
+        .unwrap()
+    })
+}
+
 /// With its cases a component is measured, too; one time is enough.
 fn examined(bytes: Vec<u8>, cases: Vec<cases::Case>) -> Report {
-    let provider = Provider::load(strowger_tests::engine(), &bytes).unwrap();
+    let provider = Provider::load(engine(), &bytes).unwrap();
     conformance(
         &provider,
         &ConformanceOptions {
@@ -34,17 +49,16 @@ fn examined(bytes: Vec<u8>, cases: Vec<cases::Case>) -> Report {
     )
 }
 
-fn passes(name: &str) {
-    let cases = recorded(&strowger_tests::root().join("providers").join(name).join("cases"));
+fn passes(name: &str, bytes: &[u8], cases: Vec<cases::Case>) {
     for (what, cases) in [("with its cases", cases), ("on its own", Vec::new())] {
-        let report = examined(strowger_tests::provider_bytes(name), cases);
+        let report = examined(bytes.to_vec(), cases);
         assert!(report.passed(), "{name} {what}:\n{report}");
         for check in &report.checks {
             // Only what cannot be asked of this carrier may be skipped.
             if let Outcome::Skipped(why) = &check.outcome {
+                let reasons = ["export", "no webhooks", "no recorded case", "was not given"];
                 assert!(
-                    why.contains("export") || why.contains("no webhooks") || why.contains("no recorded case")
-                        || why.contains("was not given"),
+                    reasons.iter().any(|reason| why.contains(reason)),
                     "{name} {what}: {}: {why}",
                     check.name
                 );
@@ -53,13 +67,27 @@ fn passes(name: &str) {
     }
 }
 
-macro_rules! providers {
-    ($($name:ident),+ $(,)?) => {
+fn provider_passes(name: &str) {
+    let cases = recorded(&strowger_tests::root().join("providers").join(name).join("cases"));
+    passes(name, &strowger_tests::provider_bytes(name), cases);
+}
+
+fn sample_passes(language: &str) {
+    let file = strowger_tests::root().join(format!("target/samples/{language}.wasm"));
+    let bytes = std::fs::read(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; build it with `just sample-{language}`", file.display()));
+    let cases = recorded(&strowger_tests::root().join("sdk/example-telecom/cases"));
+    passes(language, &bytes, cases);
+}
+
+macro_rules! all {
+    ($check:ident: $($name:ident),+ $(,)?) => {
         $(#[test]
         fn $name() {
-            passes(stringify!($name));
+            $check(stringify!($name));
         })+
     };
 }
 
-providers!(ari, cloudonix, plivo, telnyx, twilio, vobiz, vonage);
+all!(provider_passes: ari, cloudonix, plivo, telnyx, twilio, vobiz, vonage);
+all!(sample_passes: c, javascript, python, rust);

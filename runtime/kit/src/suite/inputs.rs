@@ -11,13 +11,13 @@ use super::subject::{NOW_MS, Subject, reference};
 
 /// An export and what it is given.
 #[derive(Debug, Clone)]
-pub(super) struct Input {
+pub(crate) struct Input {
     /// `interface.function`.
-    pub(super) export: String,
+    pub(crate) export: String,
     /// What it is, for people.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// As [`Provider::invoke_json`] takes it.
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 /// All inputs for one component: made up ones for each of its exports, then those of its recorded cases.

@@ -4,8 +4,12 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+mod bench;
 mod build;
+mod check;
+mod component;
 mod new;
+mod test;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KitCommand {
@@ -13,11 +17,20 @@ pub(super) enum KitCommand {
     New(new::NewArgs),
     /// Build a project into a component
     Build(build::BuildArgs),
+    /// Check what every build should pass: contract, imports, determinism, limits
+    Check(check::CheckArgs),
+    /// Run the recorded cases and everything that the contract asks of a provider, and tell what it costs
+    Test(test::TestArgs),
+    /// Measure each export: instructions, time, bytes
+    Bench(bench::BenchArgs),
 }
 
 pub(super) fn run(command: KitCommand) -> anyhow::Result<ExitCode> {
     match command {
         KitCommand::New(args) => new::run(&args),
         KitCommand::Build(args) => build::run(&args),
+        KitCommand::Check(args) => check::run(&args),
+        KitCommand::Test(args) => test::run(&args),
+        KitCommand::Bench(args) => bench::run(&args),
     }
 }
