@@ -1,9 +1,11 @@
 //! The same small carrier in every language of the SDKs: each sample passes the shared cases, all give the same bytes, and
 //! each takes and places calls through a real gateway.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use ruzstd::decoding::StreamingDecoder;
 use strowger_host::cache::CompiledCache;
 use strowger_host::invoke::cases::{self, Case};
 use strowger_host::{Engine, EngineOptions, Moment, Provider};
@@ -106,6 +108,23 @@ fn gives_the_same_bytes_as_the_rust_sample(language: &str) {
     for case in shared_cases() {
         let (expected, given) = (exactly(reference, &case), exactly(provider, &case));
         assert_eq!(given, expected, "{language}: {}: {}", case.export, case.name);
+    }
+}
+
+/// What was built for a contract must run for ever, with what was expected of it then.
+#[test]
+fn every_component_built_for_contract_0_1_0_still_runs() {
+    let folder = root().join("tests/fixtures/contract-0.1.0");
+    let unpacked = |name: &str| {
+        let packed = std::fs::File::open(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut bytes = Vec::new();
+        StreamingDecoder::new(packed).unwrap().read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let cases = cases::read(&String::from_utf8(unpacked("cases.json.zst")).unwrap()).unwrap();
+    for language in LANGUAGES {
+        let provider = Provider::load(engine(), &unpacked(&format!("{language}.wasm.zst")));
+        all_hold(&provider.unwrap_or_else(|error| panic!("{language}: {error}")), &cases);
     }
 }
 
