@@ -46,6 +46,11 @@ from strowger_sdk.numbers import (
     Synchronisation_Unchanged,
 )
 
+# What is made while this module is imported is there in every instance, and costs no call anything.
+ACCOUNT = re.compile("[A-Z0-9]{4,32}")
+AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?")
+CURRENCY = re.compile("[A-Z]{3}")
+
 
 @dataclass
 class Config:
@@ -78,7 +83,7 @@ class ExampleTelecom(Provider, Calling, Numbers):
 
     def config_loader(self, credentials: dict[str, Any]) -> Config:
         account = credentials.get("account")
-        if not isinstance(account, str) or not re.fullmatch("[A-Z0-9]{4,32}", account):
+        if not isinstance(account, str) or not ACCOUNT.fullmatch(account):
             problem = "An account is 4 to 32 capital letters and digits, as shown in the portal."
             raise InvalidCredentials(FieldProblem("account", problem))
         config: Config = super().config_loader(credentials)
@@ -145,7 +150,7 @@ class ExampleTelecom(Provider, Calling, Numbers):
             case None:
                 return None
             case {"amount": str(amount), "currency": str(currency), "seconds": seconds}:
-                price = re.fullmatch(r"[0-9]+(\.[0-9]+)?", amount) and re.fullmatch("[A-Z]{3}", currency)
+                price = AMOUNT.fullmatch(amount) and CURRENCY.fullmatch(currency)
                 if price and webhooks.is_whole(seconds):
                     return Cost(amount, currency, seconds)
         raise api.unusable(answer)

@@ -28,6 +28,9 @@ from strowger_sdk import (
 AGE_MS_MAX = 300_000
 SIGNATURE_TTL_MS = 600_000
 
+TIMESTAMP = re.compile("[0-9]{1,12}")
+SIGNATURE = re.compile("[0-9A-Fa-f]{64}")
+
 STATUSES = {
     "queued": CallStatus.INITIATED,
     "ringing": CallStatus.RINGING,
@@ -61,9 +64,9 @@ def proof(secret: Sealed, webhook: Webhook) -> Proof:
     signature = webhook.header("x-example-signature")
     if timestamp is None or signature is None:
         raise Rejection("signature-missing", "The webhook has no signature.")
-    if not re.fullmatch("[0-9]{1,12}", timestamp) or abs(webhook.received_at - int(timestamp) * 1000) > AGE_MS_MAX:
+    if not TIMESTAMP.fullmatch(timestamp) or abs(webhook.received_at - int(timestamp) * 1000) > AGE_MS_MAX:
         raise Rejection("timestamp-expired", "The webhook is older than five minutes, or from the future.")
-    if not re.fullmatch("[0-9A-Fa-f]{64}", signature):
+    if not SIGNATURE.fullmatch(signature):
         raise Rejection("signature-malformed", "The signature is not 64 hexadecimal digits.")
     message = [f"{timestamp}.{webhook.url}.".encode(), webhook.body]
     return Proof("hmac").hmac_sha256(secret, message, read_hex(signature)).once(signature.lower(), SIGNATURE_TTL_MS)

@@ -15,7 +15,7 @@ from wit_world.exports.media import FrameProblem
 from wit_world.imports import types
 
 from .call import Call
-from .config import read_config, write_config
+from .config import read_config, sealed_members, write_config
 from .failure import Failure, Interruption
 from .http import Response
 from .io import Io
@@ -55,6 +55,8 @@ def exports(provider_type: type[Provider]) -> Exports:
     """The classes that the bindings look for, each with the functions of one interface, and the resource ``Leg``."""
     provider = provider_type()
     config_type = provider_type.config_type
+    # Found out once, before the component is frozen, and not by each of its instances.
+    sealed_members(config_type)
 
     def config_of(text: str) -> Any:
         try:
@@ -94,7 +96,9 @@ def exports(provider_type: type[Provider]) -> Exports:
             except InvalidCredentials as invalid:
                 raise Err(invalid.problems) from None
             except Exception as defect:
-                raise Err([FieldProblem("", f"The provider has a defect: {_where(defect)}.")]) from None
+                # A form shows problems at fields only.
+                field = next((field.name for field in provider.spec().fields), "")
+                raise Err([FieldProblem(field, f"The provider has a defect: {_where(defect)}.")]) from None
 
     class WebhookExports:
         handle_callback = operation("handle_callback")

@@ -9,7 +9,7 @@ from wit_world.exports.webhook import Recognition
 from wit_world.imports.types import MediaAddress
 
 from .call import Answered, Call, CallbackOutcome
-from .config import read_config
+from .config import missing, read_config
 from .http import Response
 from .io import Io
 from .spec import FieldProblem, InvalidCredentials, ProviderSpec
@@ -49,12 +49,9 @@ class Provider(ABC):
 
     def config_loader(self, credentials: dict[str, Any]) -> Any:
         """Turns validated credentials into the configuration; raises :class:`InvalidCredentials`."""
-        try:
-            return read_config(self.config_type, credentials)
-        except ValueError:
-            raise InvalidCredentials(
-                FieldProblem("", "The settings do not have the shape that this provider expects.")
-            ) from None
+        if names := missing(self.config_type, credentials):
+            raise InvalidCredentials(*(FieldProblem(name, "This is needed.") for name in names))
+        return read_config(self.config_type, credentials)
 
     @abstractmethod
     def recognise(self, webhook: Webhook) -> Recognition | None:
