@@ -26,8 +26,8 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests samples test-python oracles
-    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest
+test: providers guests samples test-python test-javascript oracles
+    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest --exclude strowger-crooked-guest
     @echo "All tests passed."
 
 # Formatting, lints, and the walls between crates
@@ -82,9 +82,9 @@ providers: target
         cp "target/{{ wasm }}/component/strowger_provider_${name//-/_}.wasm" "{{ providers_dir }}/$name.wasm"
     done
 
-# Build the components that only tests use: one that misbehaves on purpose, one of a carrier that nobody has heard of
+# Build the components that only tests use: those that misbehave on purpose, and one of a carrier that nobody has heard of
 guests: target
-    cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest
+    cargo build --locked --profile component --target {{ wasm }} --package strowger-hostile-guest --package strowger-toy-guest --package strowger-crooked-guest
 
 # Build the sample of every SDK: the same small carrier in each language
 samples: sample-c sample-rust sample-javascript sample-python
