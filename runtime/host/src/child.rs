@@ -13,6 +13,9 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use thiserror::Error;
 
+/// The program that runs, even when its file has been replaced since.
+pub const THIS_PROGRAM: &str = "/proc/self/exe";
+
 /// What the child says besides its result is one line.
 const MESSAGE_BYTES_MAX: u64 = 2_048;
 /// The child could not do its work, and says why.

@@ -46,12 +46,6 @@ impl IsolatedCompiler {
         }
     }
 
-    /// The program that runs, even when its file has been replaced since.
-    #[must_use]
-    pub fn this_program() -> Self {
-        Self::new("/proc/self/exe")
-    }
-
     /// Compiles a component: machine code for this machine and this version of the engine.
     pub(crate) fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         child::run(&self.program, COMMAND, &self.bounds, &[bytes]).map_err(|error| match error {

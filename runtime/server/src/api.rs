@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use strowger_call::{Address, TransferFailure, TransferId};
 use strowger_host::operation::{
     AppliedTrunk, DetailGroup, DetectionMode, Failure, Occasion, Ownership, SetField, SetupStep, Synchronisation, Trunk,
@@ -44,6 +44,7 @@ use tracing::Instrument as _;
 use crate::agent::TransferRequest;
 use crate::catalogue::Catalogue;
 use crate::exchange::EventSocketState;
+use crate::install::Installer;
 use crate::store::{
     Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
     StoreError, UnixMs,
@@ -140,6 +141,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// The catalogue of providers. Whoever changes it has it followed with [`Self::refresh_providers`].
     fn catalogue(&self) -> &Catalogue;
+
+    /// Examines components before they come into the catalogue.
+    fn installer(&self) -> &Installer;
 
     /// Follows the catalogue: when this returns, new calls get what it says.
     fn refresh_providers(&self) -> impl Future<Output = ()> + Send;
@@ -254,12 +258,19 @@ async fn unbroken<T: Send + 'static>(
 /// The routes of the API. It has no fallback: that belongs to the whole server.
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
+    const PROVIDERS: &str = "/api/v1/organizations/telephony-providers";
     let config = |rest: &str| format!("{CONFIGS}/{{configuration}}{rest}");
+    let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
     Router::new()
         .route(
             "/api/v1/organizations/telephony-providers/metadata",
             get(providers::metadata::<O>),
         )
+        .route(PROVIDERS, get(providers::list::<O>).post(providers::install::<O>))
+        .route(&provider("/rollback"), post(providers::roll_back::<O>))
+        .route(&provider("/versions/{digest}"), delete(providers::remove::<O>))
+        .route(&provider("/versions/{digest}/adopt"), post(providers::adopt::<O>))
+        .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
         .route(
             CONFIGS,
             get(configurations::list::<O>).post(configurations::create::<O>),

@@ -23,6 +23,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use crate::install;
 use crate::settings::Flags;
 
 /// A telephony gateway between carriers and voice agents that does not have to trust its carriers' integrations.
@@ -57,8 +58,28 @@ enum Command {
     /// Look at provider components, and try them
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
+    /// The compiler of components, in a process of its own: for this program itself
+    #[command(name = strowger_host::compile::COMMAND, hide = true)]
+    Compile(ChildArgs),
+    /// The examination of a component, in a process of its own: for this program itself
+    #[command(name = install::COMMAND, hide = true)]
+    Examine(ChildArgs),
     /// Run again what a provider did in a call, or before a fault, and show every difference
     Replay(replay::ReplayArgs),
+}
+
+/// What a child process of this program may use.
+#[derive(Debug, Args)]
+struct ChildArgs {
+    memory_bytes_max: u64,
+    address_bytes_max: u64,
+    cpu_s_max: u64,
+}
+
+impl ChildArgs {
+    fn bounds(&self) -> [u64; 3] {
+        [self.memory_bytes_max, self.address_bytes_max, self.cpu_s_max]
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +186,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = match &cli.command {
         Command::Serve(_) => "info",
+        // Their parent reads what they say.
+        Command::Compile(_) | Command::Examine(_) => "off",
         // These talk to a person, who wants their answer and not their log.
         Command::Demo(_) | Command::Org(_) | Command::Provider(_) | Command::Replay(_) => "error",
     };
@@ -188,6 +211,8 @@ pub fn main() -> ExitCode {
         }
         Command::Provider(command) => provider::run(command),
         Command::Replay(args) => replay::run(&args),
+        Command::Compile(args) => Ok(strowger_host::compile::serve(&args.bounds())),
+        Command::Examine(args) => Ok(install::serve(&args.bounds())),
     };
     match result {
         Ok(code) => code,

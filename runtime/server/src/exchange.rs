@@ -35,6 +35,7 @@ use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::guests::GuestThreads;
+use crate::install::Installer;
 use crate::invocations::Watchers;
 use crate::perform::Performer;
 use crate::recording::RecordingWriter;
@@ -107,6 +108,8 @@ pub struct ExchangeProviders {
     pub faults: Faults,
     /// What organisations may use.
     pub budgets: Budgets,
+    /// Examines what is to be installed.
+    pub installer: Installer,
 }
 
 /// The exchange. Cloning shares it.
@@ -123,6 +126,7 @@ struct Inner {
     loader: Loader,
     faults: Faults,
     budgets: Budgets,
+    installer: Installer,
     dialler: CheckedDial,
     performer: Performer,
     threads: Threads,
@@ -207,6 +211,7 @@ impl Exchange {
             loader,
             faults,
             budgets,
+            installer,
         } = providers;
         let performer = Performer::new(
             egress,
@@ -223,6 +228,7 @@ impl Exchange {
                 loader,
                 faults,
                 budgets,
+                installer,
                 dialler,
                 performer,
                 threads,

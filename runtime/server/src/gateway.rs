@@ -8,7 +8,7 @@ use axum::Router;
 use axum::serve::ListenerExt as _;
 use sha2::{Digest as _, Sha256};
 use strowger_host::cache::CompiledCache;
-use strowger_host::{Engine, EngineOptions, HostFault};
+use strowger_host::{Engine, EngineOptions, HostFault, IsolatedCompiler};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::egress::{AddressPolicy, Egress, EgressConfig, EgressConfigError, SystemResolver};
 use crate::events::EventSockets;
 use crate::exchange::{Exchange, ExchangeOptions, ExchangeProviders, Threads};
+use crate::install::{InstallOptions, Installer};
 use crate::keyring::Keyring;
 use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
@@ -120,6 +121,7 @@ impl Gateway {
         let threads =
             Threads::start(&settings.invocations_dir(), settings.record_invocations).map_err(StartError::Thread)?;
         let watchers = threads.watchers.clone();
+        let installer = Installer::new(engine.clone(), InstallOptions::of(&settings));
         let loader = Loader::new(engine, catalogue, registry.clone(), watchers, loaded);
         loader.refresh().await?;
         let (faults, alarms) = Faults::new();
@@ -128,6 +130,7 @@ impl Gateway {
             loader,
             faults,
             budgets: Budgets::new(settings.budgets),
+            installer,
         };
         let egress = Egress::new(EgressConfig {
             allow_networks: settings.allow_networks.clone(),
@@ -221,12 +224,14 @@ impl Gateway {
     }
 }
 
-fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
+/// The engine of an installation, with its cache of compiled components.
+pub(crate) fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
     // The key of the cache comes from the installation's own secret, so that only this installation's files count.
     let key = Sha256::digest(keyring.blind_index("compiled-components", "cache-key").as_bytes()).into();
     Engine::new(EngineOptions {
         instances_max: settings.calls_max.saturating_add(CONTROL_INSTANCES),
         cache: Some(CompiledCache::new(settings.cache_dir(), key)),
+        compiler: settings.program.clone().map(IsolatedCompiler::new),
         ..EngineOptions::default()
     })
 }

@@ -21,6 +21,7 @@ use self::examine::Report;
 pub use self::examine::{COMMAND, serve};
 pub use self::page::{Cost, Field, Finding, HostRequest, Page, Route};
 use crate::catalogue::{Catalogue, CatalogueError, NewVersion};
+use crate::settings::Settings;
 use crate::signature::{self, SignatureError, TrustedSigner};
 use crate::store::{Installed, Party};
 
@@ -96,6 +97,18 @@ pub struct InstallOptions {
     pub require_signature: bool,
     /// The program whose child processes examine components; without one this process does, as only tests should.
     pub program: Option<PathBuf>,
+}
+
+impl InstallOptions {
+    /// As the operator has set them.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            trusted_signers: settings.trusted_signers.clone(),
+            require_signature: settings.require_signature,
+            program: settings.program.clone(),
+        }
+    }
 }
 
 /// A component that somebody wants to install.

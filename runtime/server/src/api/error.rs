@@ -6,10 +6,13 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use strowger_host::FieldProblem;
+use strowger_host::child::ChildError;
 use strowger_host::operation::{FailureKind, FailureOwner};
+use strowger_host::{FieldProblem, LoadError};
 
 use super::OperationError;
+use crate::catalogue::CatalogueError;
+use crate::install::InstallError;
 use crate::store::StoreError;
 
 /// Why a request is not answered with what it asked for.
@@ -33,6 +36,26 @@ pub enum ApiError {
     MethodNotAllowed,
     /// A provider's operation was not done.
     Operation(OperationError),
+    /// A component was not installed.
+    Install(InstallError),
+}
+
+impl From<InstallError> for ApiError {
+    fn from(error: InstallError) -> Self {
+        match error {
+            InstallError::Catalogue(error) => error.into(),
+            error => Self::Install(error),
+        }
+    }
+}
+
+impl From<CatalogueError> for ApiError {
+    fn from(error: CatalogueError) -> Self {
+        match error {
+            CatalogueError::Store(error) => error.into(),
+            error => Self::Install(error.into()),
+        }
+    }
 }
 
 impl From<StoreError> for ApiError {
@@ -115,7 +138,38 @@ impl ApiError {
                 "this resource has no such method",
             ),
             Self::Operation(error) => operation(error),
+            Self::Install(error) => install(&error),
         }
+    }
+}
+
+fn install(error: &InstallError) -> Told {
+    let message = error.to_string();
+    match error {
+        InstallError::Busy(_) => Told::new(StatusCode::TOO_MANY_REQUESTS, error.code(), message).retryable(true),
+        InstallError::Load(LoadError::TooLarge { .. }) => {
+            Told::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), message)
+        }
+        InstallError::Signature(_)
+        | InstallError::OtherDigest { .. }
+        | InstallError::NoDigest(_)
+        | InstallError::Load(_)
+        | InstallError::NotConformant { .. } => Told::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
+        InstallError::Examination(ChildError::Unavailable(_)) => internal(&message, None),
+        InstallError::Examination(_) => Told::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
+        InstallError::Catalogue(error) => match error {
+            CatalogueError::NotYours { .. } => Told::new(StatusCode::FORBIDDEN, "not_yours", message),
+            CatalogueError::NoSuchDigest { .. } => Told::new(StatusCode::NOT_FOUND, "not_found", message),
+            CatalogueError::UndeclaredHosts { .. } => {
+                Told::new(StatusCode::UNPROCESSABLE_ENTITY, "undeclared_hosts", message)
+            }
+            CatalogueError::UnconfirmedHosts { .. } => {
+                Told::new(StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed_hosts", message)
+            }
+            CatalogueError::Share { .. } => Told::new(StatusCode::UNPROCESSABLE_ENTITY, "share", message),
+            CatalogueError::Component(_) | CatalogueError::Store(_) => internal(&message, error.source()),
+        },
+        InstallError::Internal(_) => internal(&message, None),
     }
 }
 

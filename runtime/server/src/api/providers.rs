@@ -1,14 +1,25 @@
-//! What a client needs to know of providers to draw their forms.
+//! Providers: what a client needs to know to draw their forms, and how an organisation installs its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use strowger_host::Ability;
+use strowger_host::structure::COMPONENT_BYTES_MAX;
+use strowger_host::{Ability, LoadError};
 
 use super::authentication::Caller;
-use super::{ApiError, Operations, ProviderView};
+use super::form::Form;
+use super::timestamp::{optional, rfc3339};
+use super::{ApiError, Operations, ProviderView, unbroken};
+use crate::catalogue::Catalogued;
+use crate::install::{InstallError, Upload};
+use crate::store::{Installed, Party};
 
 pub(super) async fn metadata<O: Operations>(
     State(operations): State<Arc<O>>,
@@ -34,4 +45,188 @@ fn describe(provider: &ProviderView) -> Value {
         "abilities": provider.abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>(),
         "docs_url": spec.docs_url,
     })
+}
+
+/// Longest wait for the bytes of a component: one that trickles in holds a place that others need.
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(120);
+/// A detached signature, in base64, as it stands in its file.
+const SIGNATURE_HEADER: &str = "strowger-signature";
+/// Longest name of where a component came from, in characters.
+const SOURCE_CHARS_MAX: usize = 200;
+
+/// Examines a component and installs it for the organisation, where it takes no calls before it is adopted. The answer is the
+/// page that says what it may ever do.
+pub(super) async fn install<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let owner = Party::Organization(organization);
+    let installer = operations.installer().clone();
+    // Before the body is read, which may be large.
+    let admission = installer.admit(&owner)?;
+    let mut form = Form::of_query(request.uri().query());
+    let digest = form.text("digest", 71);
+    let source = form.text("source", SOURCE_CHARS_MAX);
+    form.finish()?;
+    let signature = match request.headers().get(SIGNATURE_HEADER) {
+        Some(value) => Some(STANDARD.decode(value.as_bytes()).map_err(|_| {
+            ApiError::Malformed(format!(
+                "the header {SIGNATURE_HEADER} must be the signature's file in base64"
+            ))
+        })?),
+        None => None,
+    };
+    let body = axum::body::to_bytes(request.into_body(), COMPONENT_BYTES_MAX + 1);
+    let bytes = match tokio::time::timeout(UPLOAD_TIME_MAX, body).await {
+        Ok(Ok(bytes)) => bytes.to_vec(),
+        // Larger than that, or the client has gone and hears nothing anyway.
+        Ok(Err(_)) => {
+            return Err(InstallError::from(LoadError::TooLarge {
+                bytes: COMPONENT_BYTES_MAX + 1,
+                max: COMPONENT_BYTES_MAX,
+            })
+            .into());
+        }
+        Err(_) => {
+            return Err(ApiError::Malformed(format!(
+                "the component did not arrive within {} s",
+                UPLOAD_TIME_MAX.as_secs()
+            )));
+        }
+    };
+    let upload = Upload {
+        bytes,
+        signature,
+        digest,
+        source: source.unwrap_or_else(|| "uploaded".to_owned()),
+    };
+    // To its end even when the client goes away: what was examined is then installed, or leaves nothing behind.
+    unbroken(async move {
+        let examined = installer.examine(&admission, upload).await?;
+        let installed = examined.install(operations.catalogue(), owner).await?;
+        let status = match installed {
+            Installed::Added => StatusCode::CREATED,
+            Installed::Unchanged => StatusCode::OK,
+        };
+        Ok((status, Json(examined.page)).into_response())
+    })
+    .await
+}
+
+/// The providers that exist for the organisation, with their versions.
+pub(super) async fn list<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+) -> Result<Json<Value>, ApiError> {
+    let viewer = Party::Organization(organization);
+    let catalogued = operations.catalogue().list(&viewer).await?;
+    let providers: Vec<Value> = catalogued.iter().map(|provider| versions(&viewer, provider)).collect();
+    Ok(Json(json!({ "providers": providers })))
+}
+
+fn versions(viewer: &Party, provider: &Catalogued) -> Value {
+    let Catalogued { channel, versions } = provider;
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| {
+            json!({
+                "digest": version.digest,
+                "version": version.version,
+                "size_bytes": version.size_bytes,
+                "declared_hosts": version.declared_hosts,
+                "granted_hosts": version.granted_hosts,
+                "source": version.source,
+                "signer": version.signer,
+                "installed_at": rfc3339(version.installed_at),
+                "fault": version.fault.as_ref().map(|fault| json!({ "at": rfc3339(fault.at), "reason": fault.reason })),
+                "quarantined_at": optional(version.quarantined_at),
+                "page": version.report,
+            })
+        })
+        .collect();
+    json!({
+        "provider": channel.name,
+        "own": viewer.may_change(&channel.owner),
+        "live": channel.live,
+        "previous": channel.previous,
+        "canary": channel.canary.as_ref().map(|canary| json!({ "digest": canary.digest, "share_permille": canary.permille })),
+        "shadow": channel.shadow,
+        "versions": versions,
+    })
+}
+
+/// Lets a version take new calls, with the hosts that the client has confirmed.
+pub(super) async fn adopt<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((name, digest)): Path<(String, String)>,
+    mut form: Form,
+) -> Result<Json<Value>, ApiError> {
+    let hosts = hosts(&mut form);
+    form.finish()?;
+    let actor = Party::Organization(organization);
+    let catalogue = operations.catalogue();
+    catalogue.adopt(&actor, &name, &digest, hosts.as_deref()).await?;
+    changed(&*operations, &actor, &name).await
+}
+
+/// Lets the version before take new calls again.
+pub(super) async fn roll_back<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let actor = Party::Organization(organization);
+    operations.catalogue().roll_back(&actor, &name).await?;
+    changed(&*operations, &actor, &name).await
+}
+
+/// Lets a version take a share of new calls; none with a share of 0.
+pub(super) async fn canary<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((name, digest)): Path<(String, String)>,
+    mut form: Form,
+) -> Result<Json<Value>, ApiError> {
+    let share = form.number("share_permille", 0..=1000);
+    let share = form.required("share_permille", share);
+    let hosts = hosts(&mut form);
+    form.finish()?;
+    let actor = Party::Organization(organization);
+    let share = u16::try_from(share).unwrap_or(u16::MAX);
+    let catalogue = operations.catalogue();
+    catalogue
+        .set_canary(&actor, &name, &digest, share, hosts.as_deref())
+        .await?;
+    changed(&*operations, &actor, &name).await
+}
+
+/// Removes a version that nothing needs.
+pub(super) async fn remove<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Caller(organization): Caller,
+    Path((name, digest)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let actor = Party::Organization(organization);
+    operations.catalogue().remove(&actor, &name, &digest).await?;
+    operations.refresh_providers().await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The provider as it is after a change, which new calls see already.
+async fn changed<O: Operations>(operations: &O, actor: &Party, name: &str) -> Result<Json<Value>, ApiError> {
+    operations.refresh_providers().await;
+    let catalogued = operations.catalogue().list(actor).await?;
+    let provider = catalogued.iter().find(|provider| provider.channel.name == name);
+    let provider = provider.ok_or(ApiError::NotFound("provider"))?;
+    Ok(Json(versions(actor, provider)))
+}
+
+fn hosts(form: &mut Form) -> Option<Vec<String>> {
+    let hosts = serde_json::from_value::<Vec<String>>(form.value("hosts")?);
+    if hosts.is_err() {
+        form.problem("hosts", "must be a list of hosts, each as the component declares it");
+    }
+    hosts.ok()
 }

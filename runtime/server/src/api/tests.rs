@@ -12,10 +12,12 @@ use axum::response::Response;
 use serde_json::{Value, json};
 use strowger_host::operation::{Detail, FailureKind, FailureOwner};
 use strowger_host::spec::{Choice, Connectivity, Encoding, Field, FieldType, MediaProfile, ProofPolicy, WireFormat};
+use strowger_host::{Engine, EngineOptions};
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::clock::Clock;
+use crate::install::{InstallOptions, Installer};
 use crate::store::testing::{self, TestStore};
 use crate::store::{ApiKey, ApiKeyId, CallFinish, MediaToken, NewCall, NewEvent, new_call_id};
 
@@ -26,6 +28,7 @@ const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
 struct Fake {
     store: TestStore,
     catalogue: Catalogue,
+    installer: Installer,
     providers: Vec<ProviderView>,
     answers: Mutex<Answers>,
     asked: Mutex<Vec<String>>,
@@ -74,6 +77,10 @@ impl Operations for Fake {
 
     fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    fn installer(&self) -> &Installer {
+        &self.installer
     }
 
     async fn refresh_providers(&self) {
@@ -398,6 +405,14 @@ impl Server {
         ];
         let fake = Arc::new(Fake {
             catalogue: Catalogue::new(store.store.clone(), store.directory.path(), Clock::system()),
+            installer: Installer::new(
+                Engine::new(EngineOptions {
+                    instances_max: 2,
+                    ..EngineOptions::default()
+                })
+                .unwrap(),
+                InstallOptions::default(),
+            ),
             store,
             providers,
             answers: Mutex::default(),

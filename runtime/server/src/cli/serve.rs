@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use strowger_host::child::THIS_PROGRAM;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::gateway::Gateway;
@@ -9,7 +10,8 @@ use crate::settings::{Flags, Settings};
 
 /// Runs until it is told to stop, then lets calls finish.
 pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(&flags)?;
+    let mut settings = Settings::load(&flags)?;
+    settings.program = Some(THIS_PROGRAM.into());
     if settings.providers.is_empty() {
         anyhow::bail!("no folder of provider components is set: name one with --providers DIR");
     }

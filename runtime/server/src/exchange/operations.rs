@@ -14,6 +14,7 @@ use super::{EventSocketState, Exchange};
 use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::catalogue::Catalogue;
+use crate::install::Installer;
 use crate::perform::PerformError;
 use crate::store::{
     CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, Scope, Store, StoreError, UnixMs,
@@ -139,6 +140,10 @@ impl Operations for Exchange {
 
     fn catalogue(&self) -> &Catalogue {
         Self::catalogue(self)
+    }
+
+    fn installer(&self) -> &Installer {
+        Self::installer(self)
     }
 
     async fn refresh_providers(&self) {

@@ -1,9 +1,10 @@
 //! Which version of a provider does what, on whose behalf, and what becomes of one that keeps failing.
 
-use strowger_host::{InvokeError, OverBudget, Provider, RejectionReason};
+use strowger_host::{Credentials, InvokeError, OverBudget, Provider, RejectionReason};
 
 use super::Exchange;
 use crate::catalogue::Catalogue;
+use crate::install::Installer;
 use crate::perform::PerformError;
 use crate::registry::faults::Alarm;
 use crate::store::{CallRecord, OrganizationId, Party, Quarantine};
@@ -15,13 +16,45 @@ impl Exchange {
         self.inner.loader.catalogue()
     }
 
+    /// Examines components before they come into the catalogue.
+    #[must_use]
+    pub fn installer(&self) -> &Installer {
+        &self.inner.installer
+    }
+
     /// Follows the catalogue now: when this returns, new calls get what it says. Otherwise it is followed every second.
     pub async fn refresh_providers(&self) {
         match self.inner.loader.refresh().await {
             Ok(false) => {}
             // Whoever keeps a socket open for a provider has it read by the version of now.
-            Ok(true) => self.inner.configurations_changed.notify_one(),
+            Ok(true) => {
+                self.inner.configurations_changed.notify_one();
+                self.tell_of_misfits().await;
+            }
             Err(error) => tracing::error!(%error, "the catalogue of providers cannot be read"),
+        }
+    }
+
+    /// A version may ask for fields that an older one did not: its calls are refused, and somebody should know before they are
+    /// missed.
+    async fn tell_of_misfits(&self) {
+        for provider in self.inner.registry.providers() {
+            let configurations = match self.inner.store.active_configurations(provider.name()).await {
+                Ok(configurations) => configurations,
+                Err(error) => return tracing::error!(%error, "the configurations of a provider cannot be read"),
+            };
+            for configuration in configurations {
+                let Err(problems) = Credentials::check(provider.spec(), configuration.credentials.expose()) else {
+                    continue;
+                };
+                tracing::error!(
+                    provider = provider.name(),
+                    digest = provider.digest(),
+                    configuration = configuration.id.as_str(),
+                    ?problems,
+                    "a stored configuration does not fit the version that takes calls; save it again, or roll the provider back"
+                );
+            }
         }
     }
 
