@@ -10,7 +10,7 @@ use strowger_server::catalogue::{Catalogue, CatalogueError, NewVersion};
 use strowger_server::clock::Clock;
 use strowger_server::store::{Installed, OrganizationId, Party, StoreError};
 use strowger_simulator::agent::AgentScript;
-use strowger_simulator::exchange::CallHandle;
+use strowger_simulator::exchange::{CallHandle, EventSocketReport};
 use strowger_simulator::{CallReport, CallerScript, Gateway as GatewayAddress, InboundCall, Options, RunningCarrier};
 use tempfile::TempDir;
 
@@ -169,6 +169,26 @@ async fn a_version_is_adopted_under_live_calls_and_no_frame_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_socket_stays_open_when_another_version_reads_it() {
+    let installation = Scenario::echo().over("ari").start().await;
+    let sockets = |least: usize| {
+        let open = move |sockets: &[EventSocketReport]| sockets.len() >= least;
+        installation.carrier.wait_for_event_sockets(DEADLINE, open)
+    };
+    sockets(1).await.unwrap();
+    let component = std::fs::read(providers().join("ari.wasm")).unwrap();
+    let catalogue = catalogue(&installation).await;
+    let after = add(&catalogue, Party::Operator, &variant(&component, 1)).await.unwrap();
+    catalogue.adopt(&Party::Operator, "ari", &after, None).await.unwrap();
+    becomes_live(&installation, "ari", &after).await;
+    let call = installation.call_in(CallerScript::new().speak(tone(500.0, 300)).silence(ms(100)).hang_up());
+    finished(&call).await;
+    assert_eq!(installation.closed_call().await["provider_version"], json!(after));
+    let sockets = installation.carrier.event_sockets();
+    assert_eq!((sockets.len(), sockets[0].ended_at), (1, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_file_is_installed_and_waits_and_a_roll_back_outlives_a_restart() {
     let (one, two) = (toy(1), toy(2));
     let folder = shelf(&one);
@@ -238,6 +258,25 @@ async fn a_component_that_was_changed_on_disk_takes_no_calls() {
     std::fs::write(folder.path().join("toyphone.wasm"), toy(1)).unwrap();
     let (_, installation) = installation.restart().await;
     assert_eq!(live(&installation, "toyphone"), digest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_cannot_be_loaded_takes_no_calls_from_the_one_before() {
+    let folder = shelf(&toy(1));
+    let installation = over_toy(folder.path()).start().await;
+    let (catalogue, operator) = (catalogue(&installation).await, Party::Operator);
+    let first = live(&installation, "toyphone");
+    let second = add(&catalogue, operator.clone(), &toy(2)).await.unwrap();
+    let components = installation.data.path().join("components");
+    std::fs::remove_file(components.join(format!("{second}.wasm"))).unwrap();
+    catalogue.adopt(&operator, "toyphone", &second, None).await.unwrap();
+    installation.gateway.exchange().refresh_providers().await;
+    assert_eq!(live(&installation, "toyphone"), first);
+    assert!(is_answered(&called(&installation, NOBODY).await));
+    // Installed again, and adopted again, it takes them.
+    add(&catalogue, operator.clone(), &toy(2)).await.unwrap();
+    catalogue.adopt(&operator, "toyphone", &second, None).await.unwrap();
+    becomes_live(&installation, "toyphone", &second).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

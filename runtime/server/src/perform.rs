@@ -104,9 +104,14 @@ impl Performer {
             ),
             None => None,
         };
+        // What is refused to an organisation says whose it is.
+        let span = match organization {
+            Some(organization) => tracing::info_span!("guest", organization = organization.as_str()),
+            None => tracing::Span::current(),
+        };
         let invoked = self.guests.run(move || {
             let _turn = own;
-            invoke()
+            span.in_scope(invoke)
         });
         invoked.await.ok_or(Abandoned)?
     }

@@ -29,10 +29,13 @@ pub struct Alarm {
     pub reason: String,
 }
 
+/// Calls that a version failed, and when.
+type Failed = Vec<(CallId, Instant)>;
+
 /// The counter. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Faults {
-    counted: Arc<Mutex<HashMap<String, Vec<(CallId, Instant)>>>>,
+    counted: Arc<Mutex<HashMap<String, Failed>>>,
     alarms: mpsc::Sender<Alarm>,
 }
 
@@ -95,11 +98,7 @@ mod tests {
         // One call that fails again and again is one call.
         assert!((0..100).all(|_| !faults.count("one", &one_call, now)));
         let others = CALLS_TO_QUARANTINE - 1;
-        let more = |digest: &str, at| {
-            (0..others)
-                .map(|_| faults.count(digest, &new_call_id(), at))
-                .any(|alarm| alarm)
-        };
+        let more = |digest: &str, at| (0..others).filter(|_| faults.count(digest, &new_call_id(), at)).count() > 0;
         assert!(!more("other", now), "each version is counted for itself");
         assert!(more("one", now));
         // Counted anew, and what is long past does not count.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use strowger_host::{Engine, Provider};
+use strowger_host::{Engine, InvokeError, LoadError, Provider};
 use tokio::sync::Mutex;
 
 use super::{Registry, Versions};
@@ -83,30 +83,46 @@ impl Loader {
             rows.insert(version.digest.clone(), version);
         }
         let mut loaded = BTreeMap::new();
+        let mut again = false;
         for digest in channels.iter().flat_map(ProviderChannel::digests) {
             if let Some(provider) = state.loaded.get(digest) {
                 loaded.insert(digest.to_owned(), provider.clone());
-            } else if let Some(provider) = self.load(digest).await {
-                loaded.insert(digest.to_owned(), provider);
+                continue;
+            }
+            match self.load(digest).await {
+                Ok(provider) => drop(loaded.insert(digest.to_owned(), provider)),
+                Err(NotLoaded { is_passing }) => again |= is_passing,
             }
         }
         let providers = channels
             .into_iter()
             .filter_map(|channel| {
-                let versions = assemble(&channel, &loaded, &rows, &self.inner.watchers)?;
+                let versions = assemble(&channel, &loaded, &rows, &self.inner.watchers);
+                let versions = versions.or_else(|| self.before(&channel))?;
                 Some((channel.name, versions))
             })
             .collect();
         self.inner.registry.replace(providers);
         *state = State {
-            revision: Some(revision),
+            revision: (!again).then_some(revision),
             loaded,
         };
         Ok(true)
     }
 
-    /// What cannot be loaded is told, and takes no calls. It is tried again when the catalogue changes.
-    async fn load(&self, digest: &str) -> Option<Provider> {
+    /// What takes calls until now: they need not fail because the version that is to take them cannot be loaded.
+    fn before(&self, channel: &ProviderChannel) -> Option<Versions> {
+        channel.live.as_ref()?;
+        let before = self
+            .inner
+            .registry
+            .read(|providers| providers.get(&channel.name).cloned());
+        before.filter(|before| before.owner == channel.owner)
+    }
+
+    /// What cannot be loaded is told. It is tried again when the catalogue changes, or soon where that may help.
+    async fn load(&self, digest: &str) -> Result<Provider, NotLoaded> {
+        let mut is_passing = false;
         let loaded = async {
             let bytes = self.inner.catalogue.component(digest).await?;
             let engine = self.inner.engine.clone();
@@ -116,8 +132,12 @@ impl Loader {
             Ok::<_, CatalogueError>(loaded.map_err(|error| error.to_string()))
         };
         let problem = match loaded.await {
-            Ok(Ok(Ok(provider))) => return Some(provider),
-            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Ok(Ok(provider))) => return Ok(provider),
+            Ok(Ok(Err(error))) => {
+                // All instances are taken, which calls give back.
+                is_passing = matches!(error, LoadError::Failed(InvokeError::Host(_)));
+                error.to_string()
+            }
             Ok(Err(error)) => error,
             Err(error) => error.to_string(),
         };
@@ -126,11 +146,17 @@ impl Loader {
             problem,
             "an installed version of a provider cannot be loaded; it takes no calls"
         );
-        None
+        Err(NotLoaded { is_passing })
     }
 }
 
-/// The versions of one provider. Without the live one there is none: which version takes calls is for people to say.
+/// A version could not be loaded, which was told.
+struct NotLoaded {
+    /// Trying again may help.
+    is_passing: bool,
+}
+
+/// The versions of one provider; none without the live one.
 fn assemble(
     channel: &ProviderChannel,
     loaded: &BTreeMap<String, Provider>,
