@@ -47,11 +47,15 @@ async fn a_call_is_recorded_and_replayed(carrier: &str) {
         .await;
     if carrier == "ari" {
         let open = |sockets: &[_]| !sockets.is_empty();
-        installation.carrier.wait_for_event_sockets(DEADLINE, open).await.unwrap();
+        installation
+            .carrier
+            .wait_for_event_sockets(DEADLINE, open)
+            .await
+            .unwrap();
     }
     let script = CallerScript::new()
-        .speak(tone(700.0, 400))
-        .wait_heard(ms(300), DEADLINE)
+        .speak(tone(700.0, 600))
+        .wait_heard(ms(100), DEADLINE)
         .press('7')
         .silence(ms(200));
     finished(&installation.call_in(script)).await;
@@ -62,12 +66,18 @@ async fn a_call_is_recorded_and_replayed(carrier: &str) {
     let recording = read(&path);
     assert_eq!(recording.header.provider, carrier);
     let count = |export: &str| {
-        let of_export = recording.invocations.iter().filter(|recorded| recorded.export == export);
+        let of_export = recording
+            .invocations
+            .iter()
+            .filter(|recorded| recorded.export == export);
         of_export.count()
     };
-    assert_eq!(count("answer.answer-markup") > 0, true, "{carrier}");
+    assert!(count("answer.answer-markup") > 0, "{carrier}");
     assert_eq!(count("media.leg"), 1, "{carrier}");
-    assert!(count("media.deserialize-frame") > 20 && count("media.serialize-frame") > 20, "{carrier}");
+    assert!(
+        count("media.deserialize-frame") > 20 && count("media.serialize-frame") > 20,
+        "{carrier}"
+    );
 
     let provider = strowger_tests::provider(carrier);
     all_the_same(&provider, &recording);
@@ -108,7 +118,10 @@ async fn a_trap_leaves_a_file_that_traps_again() {
     let log = InvocationLog::start(folder.path().to_owned()).unwrap();
     let provider = guest("strowger_hostile_guest");
     let watched = provider.observed(log.faults(&provider));
-    let trapping = credentials(&provider, &json!({ "misbehave": "hang-up:trap", "secret": "hush-hush" }));
+    let trapping = credentials(
+        &provider,
+        &json!({ "misbehave": "hang-up:trap", "secret": "hush-hush" }),
+    );
     for _ in 0..3 {
         let mut operation = watched.hang_up(&trapping, call("CA1"), Moment::at(1)).unwrap();
         assert!(operation.step().is_err());
@@ -119,7 +132,11 @@ async fn a_trap_leaves_a_file_that_traps_again() {
     let last = recording.invocations.last().unwrap();
     assert_eq!(last.export, "calling.hang-up");
     assert_eq!(last.fault.as_ref().unwrap().code, "trap");
-    assert_eq!(recording.invocations.len(), 1, "a trap storm is one file with one fault");
+    assert_eq!(
+        recording.invocations.len(),
+        1,
+        "a trap storm is one file with one fault"
+    );
     assert!(!std::fs::read_to_string(&path).unwrap().contains("hush-hush"));
 }
 
@@ -133,7 +150,8 @@ async fn another_version_shows_where_it_differs() {
     let mut leg = watched
         .open_leg(&credentials(&provider, &entered), call("CA1"), Moment::at(1))
         .unwrap();
-    leg.deserialize(Message::Text(r#"{"event":"connected"}"#.to_owned())).unwrap();
+    leg.deserialize(Message::Text(r#"{"event":"connected"}"#.to_owned()))
+        .unwrap();
     drop(leg);
     let path = only_file(&folder.path().join("calls")).await;
     let mut recording = eventually("the leg is recorded", async || {

@@ -198,7 +198,12 @@ impl Caller for Counting {
 /// # Errors
 /// When the export cannot be run on this input.
 pub fn time(provider: &Provider, export: &str, input: &Value, calls: usize) -> Result<Vec<Duration>, InvokeJsonError> {
-    let script = Script::prepare(provider.engine().wasmtime(provider.class()), provider.component(), export, input)?;
+    let script = Script::prepare(
+        provider.engine().wasmtime(provider.class()),
+        provider.component(),
+        export,
+        input,
+    )?;
     if script.is_method() {
         let mut invocation = invoke::open(provider)?;
         return script.time_last(&mut invoke::running(&mut invocation, &script), calls);

@@ -158,12 +158,7 @@ impl Provider {
     ///
     /// # Errors
     /// As for [`Self::invoke_json`].
-    pub fn invoke_json_exactly(
-        &self,
-        export: &str,
-        input: &Value,
-        moment: &Moment,
-    ) -> Result<Value, InvokeJsonError> {
+    pub fn invoke_json_exactly(&self, export: &str, input: &Value, moment: &Moment) -> Result<Value, InvokeJsonError> {
         let mut script = Script::prepare(self.engine().wasmtime(self.class()), self.component(), export, input)?;
         script.style = Style::Exact;
         let mut invocation = self.instantiate(LIMITS, moment)?;
@@ -905,7 +900,12 @@ fn shown(ty: &Type, value: &Val, style: Style) -> Result<Value, InvokeJsonError>
         (Type::List(list), Val::List(items)) if list.ty() == Type::U8 => shown_bytes(items),
         (Type::List(list), Val::List(items)) => {
             let ty = list.ty();
-            Value::Array(items.iter().map(|item| shown(&ty, item, style)).collect::<Result<_, _>>()?)
+            Value::Array(
+                items
+                    .iter()
+                    .map(|item| shown(&ty, item, style))
+                    .collect::<Result<_, _>>()?,
+            )
         }
         (Type::Tuple(tuple), Val::Tuple(items)) => Value::Array(
             tuple

@@ -822,7 +822,7 @@ impl Provider {
         let (vault, sealed) = seal(credentials, moment);
         let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
-        let described = invocation.call(
+        let mut described = invocation.call(
             EXPORT,
             arguments! { "config" => &config, "webhook" => webhook },
             |provider, store, instance| {
@@ -833,6 +833,7 @@ impl Provider {
                     .call_verify_signature(&mut *store, &config, webhook)
             },
         )?;
+        proof::open_presented(&vault, webhook, &mut described);
         proof::evaluate(&vault, described).map_err(|what| GuestFault::MalformedOutput { export: EXPORT, what }.into())
     }
 
@@ -853,12 +854,13 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
-                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
+                let webhook = &*check.vault.presented(&webhook);
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "webhook" => webhook, "replies" => replies }, |provider, store, instance| {
                     provider
                         .exports()
                         .webhook
                         .load(&mut *store, instance)?
-                        .call_handle_callback(&mut *store, config, &route, &call, &webhook, replies)
+                        .call_handle_callback(&mut *store, config, &route, &call, webhook, replies)
                 })?;
                 settle(raw, |outcome| check.outcome(outcome))
             }),
@@ -882,12 +884,14 @@ impl Provider {
             moment,
             EXPORT,
             Box::new(move |invocation, check, config, replies| {
+                let webhook = webhook.as_ref().map(|webhook| check.vault.presented(webhook));
+                let webhook = webhook.as_deref();
                 let raw = invocation.call(EXPORT, arguments! { "config" => config, "call" => &call, "media" => &media, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
                     provider
                         .exports()
                         .answer
                         .load(&mut *store, instance)?
-                        .call_answer_markup(&mut *store, config, &call, &media, webhook.as_ref(), replies)
+                        .call_answer_markup(&mut *store, config, &call, &media, webhook, replies)
                 })?;
                 settle(raw, |answered: answer::Answered| {
                     Ok(Outcome {
@@ -1120,6 +1124,7 @@ impl Provider {
         let (vault, sealed) = seal(credentials, moment);
         let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
+        let webhook = &*vault.presented(webhook);
         let input = arguments! { "config" => &config, "webhook" => webhook };
         invocation.call("detection.detection-result", input, |provider, store, instance| {
             ability!(provider, detection, "detection", store, instance).call_detection_result(

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use subtle::ConstantTimeEq as _;
 
 use crate::bindings::exports::strowger::provider::webhook as wit;
+use crate::http::Webhook;
 use crate::sealed::Vault;
 
 /// Proofs of one webhook, and checks of one proof.
@@ -64,6 +65,21 @@ pub struct FailedProof {
     pub label: String,
     /// Which check failed, and what that means.
     pub failed: String,
+}
+
+/// Puts what a webhook presented, and a guest saw sealed, back into the checks that compare it. A reference that the guest
+/// has from elsewhere presents nothing.
+pub(crate) fn open_presented(vault: &Vault, seen: &Webhook, described: &mut Result<Vec<wit::Proof>, wit::Rejection>) {
+    let checks = described.iter_mut().flatten().flat_map(|proof| &mut proof.checks);
+    for check in checks {
+        if let wit::Check::Equals(check) = check
+            && let Ok(token) = std::str::from_utf8(&check.presented)
+            && let Some(secret) = vault.open(token)
+            && seen.headers.iter().any(|header| header.value.ends_with(token))
+        {
+            check.presented = secret.expose().as_bytes().to_vec();
+        }
+    }
 }
 
 /// Evaluates every proof, whatever the ones before it gave: the time taken does not tell which one holds.

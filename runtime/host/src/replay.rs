@@ -168,7 +168,11 @@ fn compare(recorded: &Recorded, now: Result<Value, InvokeJsonError>) -> ReplayOu
     let now = match now {
         Ok(value) => value,
         Err(InvokeJsonError::Invoke(crate::InvokeError::Guest(fault))) => {
-            if recorded.fault.as_ref().is_some_and(|before| before.code == fault.code()) {
+            if recorded
+                .fault
+                .as_ref()
+                .is_some_and(|before| before.code == fault.code())
+            {
                 return ReplayOutcome::Same;
             }
             json!({ "fault": fault.code(), "message": fault.to_string() })
@@ -194,7 +198,11 @@ fn first_difference(path: &str, before: &Value, now: &Value) -> Option<(String, 
             names
                 .map(|name| {
                     let (a, b) = (a.get(name), b.get(name));
-                    first_difference(&format!("{path}.{name}"), a.unwrap_or(&Value::Null), b.unwrap_or(&Value::Null))
+                    first_difference(
+                        &format!("{path}.{name}"),
+                        a.unwrap_or(&Value::Null),
+                        b.unwrap_or(&Value::Null),
+                    )
                 })
                 .find_map(|difference| difference)
         }

@@ -3,11 +3,15 @@
 //! A sensitive credential reaches a guest as an opaque token: unguessable, fresh for every operation, stable across the
 //! rounds of one operation. The [`Vault`] of the operation alone knows what stands behind it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem;
+use subtle::ConstantTimeEq as _;
+
+use crate::http::Webhook;
 
 /// A secret in the clear. It shows itself only through [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
@@ -131,6 +135,29 @@ impl Vault {
         bytes
     }
 
+    /// A webhook as a guest may see it: some carriers present a secret in a header. It is compared like a proof, because
+    /// strangers send webhooks too.
+    pub(crate) fn presented<'a>(&self, webhook: &'a Webhook) -> Cow<'a, Webhook> {
+        let mut seen = Cow::Borrowed(webhook);
+        for (at, header) in webhook.headers.iter().enumerate() {
+            // `Bearer <secret>`, or the secret alone.
+            let parts = [
+                Some(header.value.as_str()),
+                header.value.split_once(' ').map(|(_, credentials)| credentials),
+            ];
+            for part in parts.into_iter().flatten() {
+                let same = |secret: &Secret| part.as_bytes().ct_eq(secret.expose().as_bytes()).into();
+                if part.len() >= RESEAL_BYTES_MIN
+                    && let Some(index) = self.secrets.iter().position(same)
+                {
+                    let scheme = &header.value[..header.value.len() - part.len()];
+                    seen.to_mut().headers[at].value = format!("{scheme}{}{index:03}", self.prefix);
+                }
+            }
+        }
+        seen
+    }
+
     /// Remembers the value of a header that carried an authorization, so that its echo is sealed, too.
     pub(crate) fn compose(&mut self, header: &Secret) {
         let value = header.expose();
@@ -182,6 +209,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Header;
 
     fn vault() -> (Vault, String) {
         let mut vault = Vault::new([7; 16]);
@@ -210,6 +238,27 @@ mod tests {
             let sealed = vault.reseal_text(format!("<{spelling}>"));
             assert_eq!(sealed, format!("<{token}>"), "{spelling}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_a_webhook_presents_is_sealed() {
+        let (vault, token) = vault();
+        let value = |value: &str| {
+            let webhook = Webhook {
+                method: "POST".to_owned(),
+                url: "https://gateway.example/".to_owned(),
+                headers: vec![Header {
+                    name: "x-key".to_owned(),
+                    value: value.to_owned(),
+                }],
+                body: vec![],
+                received_at: 0,
+            };
+            vault.presented(&webhook).headers[0].value.clone()
+        };
+        assert_eq!(value("hush/ü\"x"), token);
+        assert_eq!(value("Bearer hush/ü\"x"), format!("Bearer {token}"));
+        assert_eq!(value("hush/ü\"y"), "hush/ü\"y");
     }
 
     #[test]

@@ -135,14 +135,15 @@ impl Provider {
             moment,
             EXPORT,
             move |invocation, check, config, replies| {
-                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "leg" => &leg, "webhook" => &webhook, "replies" => replies }, |provider, store, instance| {
+                let webhook = &*check.vault.presented(&webhook);
+                let raw = invocation.call(EXPORT, arguments! { "config" => config, "route" => &route, "call" => &call, "leg" => &leg, "webhook" => webhook, "replies" => replies }, |provider, store, instance| {
                     ability!(provider, transfer, "transfer", store, instance).call_handle_transfer_callback(
                         &mut *store,
                         config,
                         &route,
                         &call,
                         &leg,
-                        &webhook,
+                        webhook,
                         replies,
                     )
                 })?;
