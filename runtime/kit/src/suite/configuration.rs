@@ -26,8 +26,8 @@ pub(super) fn check(subject: &Subject<'_>) -> Outcome {
         for told in loaded.get("err").and_then(Value::as_array).into_iter().flatten() {
             let text = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (field, problem) = (text("field"), text("problem"));
-            // What is no object has no fields; a gateway does not hand that on.
-            if entered.is_object() && spec.field(&field).is_none() {
+            // A problem without a field is one of the whole configuration.
+            if !field.is_empty() && spec.field(&field).is_none() {
                 problems.add(EXPORT, "unknown field", || Problem {
                     what: format!("{EXPORT} finds a problem with `{field}`, which is not a field, given {what}"),
                     why: "a form shows each problem at its field, and has no place for this one".to_owned(),
