@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// Below the repository's root; folders with all that is in them.
-const EMBEDDED: [&str; 20] = [
+const EMBEDDED: [&str; 23] = [
     "Cargo.lock",
     "Cargo.toml",
     "wit",
+    "sdk/c/README.md",
     "sdk/c/memory.c",
     "sdk/c/requirements.txt",
     "sdk/c/strowger.c",
@@ -17,10 +18,12 @@ const EMBEDDED: [&str; 20] = [
     "sdk/c/template",
     "sdk/c/test.h",
     "sdk/c/yyjson",
+    "sdk/js/README.md",
     "sdk/js/build",
     "sdk/js/package.json",
     "sdk/js/src",
     "sdk/js/template",
+    "sdk/python/README.md",
     "sdk/python/componentize_py_types.py",
     "sdk/python/requirements.txt",
     "sdk/python/strowger_sdk",
@@ -29,14 +32,7 @@ const EMBEDDED: [&str; 20] = [
     "sdk/rust",
 ];
 /// What tools leave behind, and what only this repository needs.
-const LEFT_OUT: [&str; 6] = [
-    "node_modules",
-    "__pycache__",
-    "target",
-    "build/bindings",
-    "sdk/rust/example",
-    "sdk/rust/README.md",
-];
+const LEFT_OUT: [&str; 4] = ["node_modules", "__pycache__", "target", "sdk/rust/example"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../..");

@@ -45,9 +45,7 @@ pub fn c_bindings(contract: &Path, abilities: &[String]) -> Result<Vec<Generated
         ));
     }
     let (mut resolve, world) = world(contract, abilities)?;
-    let mut options = wit_bindgen_c::Opts::default();
-    options.rename_world = Some(SHORT.to_owned());
-    options.rename = resolve.worlds[world]
+    let rename = resolve.worlds[world]
         .imports
         .keys()
         .chain(resolve.worlds[world].exports.keys())
@@ -59,6 +57,11 @@ pub fn c_bindings(contract: &Path, abilities: &[String]) -> Result<Vec<Generated
             (whole.clone(), short.to_owned())
         })
         .collect();
+    let options = wit_bindgen_c::Opts {
+        rename_world: Some(SHORT.to_owned()),
+        rename,
+        ..wit_bindgen_c::Opts::default()
+    };
     let mut files = Files::default();
     options
         .build()

@@ -11,14 +11,17 @@ use wit_component::DecodedWasm;
 
 mod c;
 mod error;
-mod javascript;
 mod project;
 mod python;
 mod rust;
 mod tool;
+mod typescript;
 
 pub use error::BuildError;
 pub use project::{Language, MANIFEST, Project, SDK_FOLDER};
+
+/// What every component imports.
+const TYPES: &str = "strowger:provider/types@";
 
 /// A component that was built.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub struct Built {
     pub size_bytes: usize,
     /// SHA-256, in hexadecimal digits.
     pub digest: String,
-    /// The interfaces that it imports.
+    /// The interfaces with functions that it imports: the `types` of the contract have none.
     pub imports: Vec<String>,
     /// The optional interfaces that it exports.
     pub abilities: Vec<String>,
@@ -40,14 +43,14 @@ pub struct Built {
 /// # Errors
 /// Says what failed, where, and how to mend it.
 pub fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -> Result<Built, BuildError> {
-    let output = std::path::absolute(output).map_err(|source| BuildError::io(output, source))?;
+    let output = std::path::absolute(output).map_err(|source| BuildError::io(output, &source))?;
     match project.language {
         Language::Rust => rust::build(project, &output, progress)?,
-        Language::TypeScript | Language::JavaScript => javascript::build(project, &output, progress)?,
+        Language::TypeScript => typescript::build(project, &output, progress)?,
         Language::Python => python::build(project, &output, progress)?,
         Language::C => c::build(project, &output, progress)?,
     }
-    let component = fs::read(&output).map_err(|source| BuildError::io(&output, source))?;
+    let component = fs::read(&output).map_err(|source| BuildError::io(&output, &source))?;
     describe(output, &component)
 }
 
@@ -64,7 +67,10 @@ fn describe(file: PathBuf, component: &[u8]) -> Result<Built, BuildError> {
     Ok(Built {
         size_bytes: component.len(),
         digest: hex::encode(Sha256::digest(component)),
-        imports: names(resolve.worlds[world].imports.keys().collect()),
+        imports: names(resolve.worlds[world].imports.keys().collect())
+            .into_iter()
+            .filter(|name| !name.starts_with(TYPES))
+            .collect(),
         abilities: crate::bindings::ABILITIES
             .into_iter()
             .filter(|ability| exports.iter().any(|name| name.contains(&format!("/{ability}@"))))

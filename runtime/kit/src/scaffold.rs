@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 use crate::build::{BuildError, Language, MANIFEST, SDK_FOLDER};
 use crate::embedded;
 
-/// What becomes of the names of the template's files: some would be taken for this repository's own.
-const RENAMED: [(&str, &str); 1] = [("gitignore", ".gitignore")];
-
 /// Makes a project that builds and passes in `folder`, which is empty or not there yet.
 ///
 /// # Errors
@@ -18,28 +15,28 @@ pub fn scaffold(name: &str, language: Language, folder: &Path) -> Result<(), Bui
     if !is_provider_name(name) {
         return Err(BuildError::new(
             format!("`{name}` is no provider's name"),
-            folder.display(),
+            folder.display().to_string(),
             "use lower-case letters, digits and hyphens, 1 to 32 characters, beginning with a letter",
         ));
     }
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(BuildError::io(folder, error)),
+        Err(error) => return Err(BuildError::io(folder, &error)),
     };
     if !is_empty {
         return Err(BuildError::new(
             "the folder has something in it already",
-            folder.display(),
+            folder.display().to_string(),
             "choose another with --path, or empty it",
         ));
     }
     for (path, contents) in files(name, language)? {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|source| BuildError::io(parent, source))?;
+            fs::create_dir_all(parent).map_err(|source| BuildError::io(parent, &source))?;
         }
-        fs::write(&path, contents).map_err(|source| BuildError::io(&path, source))?;
+        fs::write(&path, contents).map_err(|source| BuildError::io(&path, &source))?;
     }
     Ok(())
 }
@@ -56,10 +53,17 @@ pub(crate) fn is_provider_name(name: &str) -> bool {
 
 fn files(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, BuildError> {
     let (folder, sdk): (&str, &[(&str, &str)]) = match language {
-        Language::Rust => ("sdk/rust", &[("sdk/rust/src", "sdk/rust/src")]),
-        Language::TypeScript | Language::JavaScript => (
+        Language::Rust => (
+            "sdk/rust",
+            &[
+                ("sdk/rust/README.md", "sdk/rust/README.md"),
+                ("sdk/rust/src", "sdk/rust/src"),
+            ],
+        ),
+        Language::TypeScript => (
             "sdk/js",
             &[
+                ("sdk/js/README.md", "sdk/js/README.md"),
                 ("sdk/js/package.json", "sdk/js/package.json"),
                 ("sdk/js/src", "sdk/js/src"),
                 ("sdk/js/build", "sdk/js/build"),
@@ -68,6 +72,7 @@ fn files(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Buil
         Language::Python => (
             "sdk/python",
             &[
+                ("sdk/python/README.md", "python/README.md"),
                 ("sdk/python/strowger_sdk", "python/strowger_sdk"),
                 ("sdk/python/wit_world", "python/wit_world"),
                 ("sdk/python/componentize_py_types.py", "python/componentize_py_types.py"),
@@ -77,6 +82,7 @@ fn files(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Buil
         Language::C => (
             "sdk/c",
             &[
+                ("sdk/c/README.md", "sdk/c/README.md"),
                 ("sdk/c/strowger.h", "sdk/c/strowger.h"),
                 ("sdk/c/strowger.c", "sdk/c/strowger.c"),
                 ("sdk/c/memory.c", "sdk/c/memory.c"),
@@ -88,10 +94,8 @@ fn files(name: &str, language: Language) -> Result<Vec<(PathBuf, Vec<u8>)>, Buil
     };
     let mut files = Vec::new();
     for (path, contents) in embedded::below(&format!("{folder}/template")) {
-        let path = RENAMED
-            .iter()
-            .find_map(|(from, to)| Some(format!("{}{to}", path.strip_suffix(from)?)))
-            .unwrap_or_else(|| path.to_owned());
+        // In the repository, a template's own would be taken for the repository's.
+        let path = if path == "gitignore" { ".gitignore" } else { path };
         files.push((PathBuf::from(path), filled(contents, name)));
     }
     if !files.iter().any(|(path, _)| path == Path::new(MANIFEST)) {

@@ -53,9 +53,9 @@ pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -
     )?;
 
     progress("Making a component of the module");
-    let bytes = fs::read(&module).map_err(|source| BuildError::io(&module, source))?;
+    let bytes = fs::read(&module).map_err(|source| BuildError::io(&module, &source))?;
     let component = bindings::componentize(&bytes).map_err(|why| BuildError::no_component(&module, &why))?;
-    fs::write(output, component).map_err(|source| BuildError::io(output, source))
+    fs::write(output, component).map_err(|source| BuildError::io(output, &source))
 }
 
 /// The header and its implementation, for the compiler and for an editor.
@@ -63,25 +63,25 @@ fn write_bindings(project: &Project, folder: &Path) -> Result<(), BuildError> {
     let files = bindings::c_bindings(&project.sdk.join("wit"), &project.abilities).map_err(|why| {
         BuildError::new(
             "the bindings of the contract could not be made",
-            project.root.join(super::MANIFEST).display(),
+            project.root.join(super::MANIFEST).display().to_string(),
             "mend the list `abilities`",
         )
         .because(why)
     })?;
-    fs::create_dir_all(folder).map_err(|source| BuildError::io(folder, source))?;
+    fs::create_dir_all(folder).map_err(|source| BuildError::io(folder, &source))?;
     for file in files {
         let path = folder.join(&file.name);
-        fs::write(&path, &file.contents).map_err(|source| BuildError::io(&path, source))?;
+        fs::write(&path, &file.contents).map_err(|source| BuildError::io(&path, &source))?;
     }
     Ok(())
 }
 
 /// The author's files, sorted so that the same sources give the same component.
 fn sources(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
-    let entries = fs::read_dir(folder).map_err(|source| BuildError::io(folder, source))?;
+    let entries = fs::read_dir(folder).map_err(|source| BuildError::io(folder, &source))?;
     let mut sources = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|source| BuildError::io(folder, source))?.path();
+        let path = entry.map_err(|source| BuildError::io(folder, &source))?.path();
         if path.extension().is_some_and(|extension| extension == "c") {
             sources.push(path);
         }
@@ -90,7 +90,7 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     if sources.is_empty() {
         return Err(BuildError::new(
             "there is nothing to compile",
-            folder.display(),
+            folder.display().to_string(),
             "put the provider's .c files there",
         ));
     }

@@ -22,10 +22,10 @@ pub struct BuildError {
 }
 
 impl BuildError {
-    pub(crate) fn new(what: impl Into<String>, place: impl ToString, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, place: impl Into<String>, mend: impl Into<String>) -> Self {
         Self {
             what: what.into(),
-            place: place.to_string(),
+            place: place.into(),
             why: None,
             output: String::new(),
             mend: mend.into(),
@@ -39,10 +39,10 @@ impl BuildError {
         }
     }
 
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(path: &Path, source: &io::Error) -> Self {
         Self::new(
             "a file could not be read or written",
-            path.display(),
+            path.display().to_string(),
             "make it readable and writable for this user, and see that the disk is not full",
         )
         .because(source.to_string())
@@ -51,7 +51,7 @@ impl BuildError {
     pub(crate) fn no_component(path: &Path, why: &str) -> Self {
         Self::new(
             "what was built is no WebAssembly component",
-            path.display(),
+            path.display().to_string(),
             "build into an empty folder again; if it stays like this, the language's tools do not fit this version of strowger",
         )
         .because(why)

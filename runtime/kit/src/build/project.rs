@@ -20,10 +20,9 @@ pub const SDK_FOLDER: &str = ".strowger";
 pub enum Language {
     /// With `cargo`, for `wasm32-wasip2`.
     Rust,
-    /// With npm's componentize-qjs, after a type check.
+    /// With npm's componentize-qjs, after a type check. JavaScript is TypeScript without types.
+    #[serde(alias = "javascript")]
     TypeScript,
-    /// With npm's componentize-qjs.
-    JavaScript,
     /// With componentize-py.
     Python,
     /// With Clang, as the package `ziglang` brings it.
@@ -32,7 +31,7 @@ pub enum Language {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Rust, Self::TypeScript, Self::JavaScript, Self::Python, Self::C];
+    pub const ALL: [Self; 4] = [Self::Rust, Self::TypeScript, Self::Python, Self::C];
 
     /// As it is written in the manifest.
     #[must_use]
@@ -40,7 +39,6 @@ impl Language {
         match self {
             Self::Rust => "rust",
             Self::TypeScript => "typescript",
-            Self::JavaScript => "javascript",
             Self::Python => "python",
             Self::C => "c",
         }
@@ -59,7 +57,7 @@ impl FromStr for Language {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
-            .find(|language| language.name() == text)
+            .find(|language| language.name() == text || (*language == Self::TypeScript && text == "javascript"))
             .ok_or_else(|| format!("the languages are {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
@@ -102,11 +100,13 @@ impl Project {
     /// Says what the manifest lacks.
     pub fn open(folder: &Path) -> Result<Self, BuildError> {
         let path = folder.join(MANIFEST);
-        let root = folder.canonicalize().map_err(|source| BuildError::io(folder, source))?;
+        let root = folder
+            .canonicalize()
+            .map_err(|source| BuildError::io(folder, &source))?;
         let text = fs::read_to_string(&path).map_err(|source| {
             BuildError::new(
                 "this folder is no provider's project",
-                path.display(),
+                path.display().to_string(),
                 format!(
                     "run it in a project's folder, make one with `strowger provider new NAME --language {}`, or write the file: \
                      [provider] with name and language",
@@ -118,7 +118,7 @@ impl Project {
         let manifest: Manifest = toml::from_str(&text).map_err(|error| {
             BuildError::new(
                 "the project's manifest cannot be read",
-                path.display(),
+                path.display().to_string(),
                 "write [provider] with name, language and, for C, abilities",
             )
             .because(error.to_string())
@@ -127,7 +127,7 @@ impl Project {
         if !crate::scaffold::is_provider_name(&table.name) {
             return Err(BuildError::new(
                 format!("`{}` is no provider's name", table.name),
-                path.display(),
+                path.display().to_string(),
                 "use lower-case letters, digits and hyphens, 1 to 32 characters",
             ));
         }
@@ -135,7 +135,7 @@ impl Project {
         if !sdk.join("wit").is_dir() {
             return Err(BuildError::new(
                 "the SDK that belongs to this project is not there",
-                sdk.display(),
+                sdk.display().to_string(),
                 format!(
                     "restore the folder {SDK_FOLDER}: it belongs to the project's sources, keep it under version control"
                 ),
@@ -145,7 +145,7 @@ impl Project {
             name: table.name,
             language: table.language,
             abilities: table.abilities,
-            sdk: sdk.canonicalize().map_err(|source| BuildError::io(&sdk, source))?,
+            sdk: sdk.canonicalize().map_err(|source| BuildError::io(&sdk, &source))?,
             root,
         })
     }

@@ -45,11 +45,11 @@ pub(super) fn build(project: &Project, output: &Path, progress: &dyn Fn(&str)) -
         .ok_or_else(|| {
             BuildError::new(
                 "cargo built no component",
-                manifest.display(),
+                manifest.display().to_string(),
                 "give the library crate-type = [\"cdylib\", \"rlib\"]",
             )
         })?;
     fs::copy(&component, output)
         .map(drop)
-        .map_err(|source| BuildError::io(output, source))
+        .map_err(|source| BuildError::io(output, &source))
 }

@@ -1,8 +1,8 @@
 //! Running other people's compilers, and having them there in the first place.
 
 use std::env;
-use std::fs;
 use std::ffi::OsStr;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -108,7 +108,7 @@ pub(super) fn python_with(
     if let Some(folder) = shared(name) {
         return Ok(folder.join("bin/python"));
     }
-    let wanted = fs::read_to_string(requirements).map_err(|source| BuildError::io(requirements, source))?;
+    let wanted = fs::read_to_string(requirements).map_err(|source| BuildError::io(requirements, &source))?;
     let folder = project.root.join(SDK_FOLDER).join("venv");
     let python = folder.join("bin/python");
     // Written last: what was interrupted is made again.
@@ -141,6 +141,6 @@ pub(super) fn python_with(
             ])
             .arg(requirements),
     )?;
-    fs::write(&stamp, wanted).map_err(|source| BuildError::io(&stamp, source))?;
+    fs::write(&stamp, wanted).map_err(|source| BuildError::io(&stamp, &source))?;
     Ok(python)
 }

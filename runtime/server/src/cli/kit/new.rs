@@ -11,7 +11,7 @@ use strowger_kit::scaffold::scaffold;
 pub(in crate::cli) struct NewArgs {
     /// The provider's name in URLs and files: lower-case letters, digits and hyphens
     name: String,
-    /// rust, typescript, javascript, python or c
+    /// rust, typescript, python or c
     #[arg(long, short, value_name = "LANGUAGE")]
     language: Language,
     /// Folder of the project [default: one with the provider's name]
@@ -32,9 +32,9 @@ pub(super) fn run(args: &NewArgs) -> anyhow::Result<ExitCode> {
     );
     say!("");
     say!("  cd {}", folder.display());
-    say!("  strowger provider build    into {}.wasm", args.name);
-    say!("  strowger provider check    contract, imports, limits, determinism");
-    say!("  strowger provider test     the cases in cases/, and what the contract asks of every provider");
+    say!("  strowger provider build    makes {}.wasm", args.name);
+    say!("  strowger provider check .  contract, imports, limits, determinism");
+    say!("  strowger provider test .   the cases in cases/, and what the contract asks of every provider");
     say!("");
     say!("README.md says where to write what.");
     Ok(ExitCode::SUCCESS)
