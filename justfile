@@ -271,6 +271,32 @@ bench: providers
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 
+# Feed random bytes to whatever eats a stranger's, so many seconds for each target; one target, or all (`fuzz/`)
+fuzz seconds="60" target="":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    fuzzer=.tools/cargo-fuzz/bin/cargo-fuzz
+    if ! [ -x "$fuzzer" ]; then
+        echo "Installing cargo-fuzz into .tools …"
+        cargo install --quiet --root .tools/cargo-fuzz --locked --version 0.13.2 cargo-fuzz
+    fi
+    # Instrumented for coverage and nothing else: sanitizers want another compiler, and the code is safe Rust.
+    "$fuzzer" fuzz build --sanitizer none
+    for name in {{ if target == "" { "$(\"$fuzzer\" fuzz list)" } else { target } }}; do
+        echo "Fuzzing $name for {{ seconds }} s …"
+        mkdir -p "fuzz/corpus/$name" "fuzz/seeds/$name"
+        log="fuzz/target/$name.log"
+        if ! "$fuzzer" fuzz run --sanitizer none "$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -- \
+            -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 >"$log" 2>&1; then
+            tail -n 60 "$log" >&2; echo "$name: see fuzz/artifacts/$name" >&2; exit 1
+        fi
+        tail -n 1 "$log"
+    done
+
+# A million times one instance in the place of another: nothing may be left behind (some minutes)
+soak: guests providers
+    STROWGER_SLOT_REUSES=1000000 cargo test --locked --package strowger-hostile --test hostile -- no_byte_of_one_instance_reaches_the_next
+
 # Rewrite the sources as rustfmt and clippy would
 fix:
     cargo fmt --all

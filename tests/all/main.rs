@@ -8,6 +8,7 @@ mod components;
 mod conversation;
 mod events;
 mod harness;
+mod hostile;
 mod isolation;
 mod matrix;
 mod media;

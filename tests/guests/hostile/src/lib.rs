@@ -140,6 +140,8 @@ fn not_text() -> String {
 pub struct Config {
     #[serde(default)]
     misbehave: String,
+    #[serde(default)]
+    host: String,
     secret: Sealed,
 }
 
@@ -172,9 +174,11 @@ impl Provider for Hostile {
             MediaProfile::new(Encoding::Pcmu, 8000),
         )
         .field(Field::text("misbehave", "Misbehave"))
+        .field(Field::text("host", "Host that it wants to reach"))
         .field(Field::password("secret", "Secret").required().sensitive())
         .route(Route::callback("status"))
         .egress_host("api.example.com")
+        .egress_host("{host}")
     }
 
     fn config_loader(credentials: serde_json::Value) -> Result<Config, Vec<FieldProblem>> {
@@ -214,7 +218,7 @@ impl Provider for Hostile {
         let how = webhook.header("x-misbehave")?.to_owned();
         misbehave(&how);
         let mut call = InboundCall {
-            provider_call_id: "call-1".to_owned(),
+            provider_call_id: webhook.header("x-call-id").unwrap_or("call-1").to_owned(),
             caller: "+14155550100".to_owned(),
             callee: "+14155550199".to_owned(),
             caller_country: None,
@@ -286,13 +290,13 @@ impl Provider for Hostile {
     fn answer_markup(
         config: &Config,
         _: &Call,
-        _: &MediaAddress,
+        media: &MediaAddress,
         webhook: Option<&Webhook>,
         io: &mut Io,
     ) -> Outcome<Answered> {
         let how = config.at("answer");
         let secret = config.secret.as_str();
-        let mut response = Response::xml("<Response/>");
+        let mut response = Response::xml(format!("<Stream>{}</Stream>", media.url));
         match how.as_str() {
             "secret-in-markup" => response = Response::xml(format!("<Say>{secret}</Say>")),
             "secret-in-header" => response = response.with_raw_header("x-secret", secret),
@@ -362,6 +366,7 @@ impl Calling for Hostile {
                 drop(io.http(Request::get(url).bearer(forged))?);
             }
             "method" => drop(io.http(Request::new("TRACE", url))?),
+            "request" => drop(io.http(Request::get(format!("{}/latest/meta-data/", config.host)))?),
             "relative" => drop(io.http(Request::get("/calls"))?),
             "scheme" => drop(io.http(Request::get("file:///etc/passwd"))?),
             "line-in-header" => drop(io.http(Request::get(url).header("x-a", "1\r\nx-b: 2"))?),
