@@ -297,6 +297,10 @@ fuzz seconds="60" target="":
 soak: guests providers
     STROWGER_SLOT_REUSES=1000000 cargo test --locked --package strowger-hostile --test hostile -- no_byte_of_one_instance_reaches_the_next
 
+# Write docs/providers/reference.md anew, from wit/
+provider-reference:
+    cargo run --locked --quiet --package strowger-kit --example provider-reference -- wit docs/providers/reference.md
+
 # Rewrite the sources as rustfmt and clippy would
 fix:
     cargo fmt --all

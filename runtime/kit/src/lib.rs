@@ -11,6 +11,7 @@ pub mod bindings;
 pub mod build;
 pub mod cases;
 mod embedded;
+pub mod reference;
 mod report;
 pub mod scaffold;
 mod suite;
