@@ -217,10 +217,11 @@ fn confine(&[memory_bytes_max, address_bytes_max, cpu_s_max]: &[u64; 3]) -> io::
     let mut limits = vec![
         (Resource::Data, memory_bytes_max),
         (Resource::Cpu, cpu_s_max),
-        // A crash leaves no dump of somebody else's bytes; nothing is written but the pipe; nothing else is opened.
+        // A crash leaves no dump of somebody else's bytes.
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
-        (Resource::Nofile, 32),
+        // No file is written, but the engine keeps initial images of memories in what the kernel calls files.
+        (Resource::Fsize, memory_bytes_max),
+        (Resource::Nofile, 64),
     ];
     if address_bytes_max > 0 {
         limits.push((Resource::As, address_bytes_max));

@@ -19,6 +19,7 @@ pub mod ingress;
 pub mod install;
 pub mod invocations;
 pub mod keyring;
+pub mod oci;
 pub mod perform;
 pub mod recording;
 pub mod registry;

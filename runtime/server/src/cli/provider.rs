@@ -1,5 +1,7 @@
 //! `strowger provider`: look at a component, run an export of it, find out why a webhook is refused.
 
+mod installed;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,18 +12,23 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use strowger_host::child::THIS_PROGRAM;
 use strowger_host::limits::Limits;
 use strowger_host::spec::{Field, ProviderSpec};
-use strowger_host::{Ability, Credentials, Engine, EngineOptions, Header, Moment, Provider, Refusal, Verdict, Webhook};
+use strowger_host::{
+    Ability, Credentials, Engine, EngineOptions, Header, IsolatedCompiler, Moment, Provider, Refusal, Verdict, Webhook,
+};
 
 use crate::catalogue::shelf;
-use crate::cli::kit;
+use crate::cli::{kit, with_runtime};
 use crate::clock::Clock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProviderCommand {
     #[command(flatten)]
     Kit(kit::KitCommand),
+    #[command(flatten)]
+    Installed(installed::InstalledCommand),
     /// List the provider components of a folder
     List {
         /// The folder
@@ -63,6 +70,7 @@ pub(super) enum ProviderCommand {
 pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
     match command {
         ProviderCommand::Kit(command) => kit::run(command),
+        ProviderCommand::Installed(command) => with_runtime(installed::run(command)),
         ProviderCommand::List { providers } => list(&providers),
         ProviderCommand::Inspect { file, json } => inspect(&file, json),
         ProviderCommand::Invoke { file, export, input } => invoke(&file, &export, &input),
@@ -73,6 +81,7 @@ pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
 fn engine() -> anyhow::Result<Engine> {
     Ok(Engine::new(EngineOptions {
         instances_max: 16,
+        compiler: Some(IsolatedCompiler::new(THIS_PROGRAM)),
         ..EngineOptions::default()
     })?)
 }
@@ -129,7 +138,7 @@ fn list(folder: &Path) -> anyhow::Result<ExitCode> {
 fn inspect(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let provider = load(file)?;
     let spec = provider.spec();
-    let (control, media) = (Limits::CONTROL, Limits::MEDIA);
+    let (control, media) = (Limits::control(provider.class()), Limits::media(provider.class()));
     if as_json {
         let report = json!({
             "digest": provider.digest(),
