@@ -24,9 +24,9 @@ use crate::settings::{Flags, Settings};
 use crate::store::{ApiKey, ApiKeyId, OrganizationId};
 
 /// The call takes about twenty seconds; a machine that is busy compiling may take longer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// Somebody who calls. The number is one of those reserved for fiction.
-const CALLER: &str = "+12025550123";
+pub(super) const CALLER: &str = "+12025550123";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
@@ -130,7 +130,7 @@ fn choose_carrier(name: Option<&str>) -> anyhow::Result<&'static dyn Carrier> {
 }
 
 /// The caller lets the agent begin, speaks over it, listens to the answer, and presses a key.
-fn caller() -> CallerScript {
+pub(super) fn caller() -> CallerScript {
     CallerScript::new()
         .wait_heard(Duration::from_millis(1_500), Duration::from_secs(10))
         .speak(speech::caller())
@@ -140,7 +140,7 @@ fn caller() -> CallerScript {
 }
 
 /// The agent greets, stops when it is interrupted, answers, and hangs up when it is told to by a key.
-fn conversation() -> AgentScript {
+pub(super) fn conversation() -> AgentScript {
     AgentScript::new()
         .on(
             AgentWhen::Start,
@@ -172,14 +172,14 @@ fn save_wav(path: &Path, rate_hz: u32, samples: &[i16]) -> anyhow::Result<()> {
 }
 
 /// A client of the gateway's REST API.
-struct Api {
+pub(super) struct Api {
     client: reqwest::Client,
     base: String,
     key: ApiKey,
 }
 
 impl Api {
-    async fn new(gateway: &Gateway, base: &str) -> anyhow::Result<Self> {
+    pub(super) async fn new(gateway: &Gateway, base: &str) -> anyhow::Result<Self> {
         let store = gateway.exchange().store();
         let now = gateway.exchange().clock().unix_ms();
         let organization = store
@@ -195,6 +195,11 @@ impl Api {
             base: format!("{base}/api/v1"),
             key,
         })
+    }
+
+    /// Shown once, like every key.
+    pub(super) fn key(&self) -> &str {
+        self.key.expose()
     }
 
     async fn send(
@@ -220,7 +225,7 @@ impl Api {
         Ok(response)
     }
 
-    async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+    pub(super) async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         let response = self.send(reqwest::Method::POST, path, Some(body)).await?;
         Ok(serde_json::from_slice(&response.bytes().await?)?)
     }
@@ -231,7 +236,12 @@ impl Api {
     }
 
     /// Agent, configuration and number. Adding the number points it at the gateway, over the carrier's own API.
-    async fn set_up(&self, exchange: &RunningCarrier, protocol: AgentProtocol, agent_url: &str) -> anyhow::Result<()> {
+    pub(super) async fn set_up(
+        &self,
+        exchange: &RunningCarrier,
+        protocol: AgentProtocol,
+        agent_url: &str,
+    ) -> anyhow::Result<()> {
         let (protocol, rate) = match protocol {
             AgentProtocol::Strowger => ("strowger", 16_000),
             AgentProtocol::MediaStreams => ("media-streams", 8_000),

@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod component;
 mod new;
+mod run;
 mod test;
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +24,8 @@ pub(super) enum KitCommand {
     Test(test::TestArgs),
     /// Measure each export: instructions, time, bytes
     Bench(bench::BenchArgs),
+    /// Run a gateway with the provider in it, built and adopted anew when a file changes
+    Run(run::RunArgs),
 }
 
 pub(super) fn run(command: KitCommand) -> anyhow::Result<ExitCode> {
@@ -32,5 +35,6 @@ pub(super) fn run(command: KitCommand) -> anyhow::Result<ExitCode> {
         KitCommand::Check(args) => check::run(&args),
         KitCommand::Test(args) => test::run(&args),
         KitCommand::Bench(args) => bench::run(&args),
+        KitCommand::Run(args) => super::with_runtime(run::run(args)),
     }
 }
