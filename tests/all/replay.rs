@@ -54,10 +54,12 @@ async fn a_call_is_recorded_and_replayed(carrier: &str) {
             .unwrap();
     }
     let script = CallerScript::new()
+        .silence(ms(300))
         .speak(tone(700.0, 600))
-        .wait_heard(ms(100), DEADLINE)
+        .silence(ms(600))
         .press('7')
-        .silence(ms(200));
+        .silence(ms(200))
+        .hang_up();
     finished(&installation.call_in(script)).await;
     let record = installation.closed_call().await;
     let name = format!("invocations/calls/{}.jsonl", record["id"].as_str().unwrap());
@@ -88,7 +90,9 @@ async fn a_call_is_recorded_and_replayed(carrier: &str) {
     let entered = strowger_simulator::by_name(carrier).unwrap().credentials();
     for (field, value) in entered.as_object().unwrap() {
         if let Some(secret) = value.as_str().filter(|_| spec.is_sealed(field)) {
-            assert!(!text.contains(secret), "{carrier}: {field}");
+            let line = text.lines().find(|line| line.contains(secret));
+            let export = line.map(|line| serde_json::from_str::<Value>(line).unwrap()["export"].clone());
+            assert_eq!(export, None, "{carrier}: {field}");
         }
     }
 }

@@ -822,6 +822,7 @@ impl Provider {
         let (vault, sealed) = seal(credentials, moment);
         let mut invocation = self.instantiate(Limits::control(self.class()), moment)?;
         let config = invocation.config(&vault, &sealed)?;
+        let webhook = &*vault.presented(webhook);
         let mut described = invocation.call(
             EXPORT,
             arguments! { "config" => &config, "webhook" => webhook },

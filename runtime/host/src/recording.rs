@@ -34,12 +34,16 @@ pub struct Recorded {
     pub leg: Option<u64>,
     /// One entry for each parameter, in the spelling of [`crate::invoke`].
     pub input: Value,
-    /// The result in the same spelling; none when there is only a fault.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The result in the same spelling, in which `null` is one; none when there is only a fault.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
     /// Why there is no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<RecordedFault>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// A fault of the guest.
