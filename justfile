@@ -282,16 +282,19 @@ fuzz seconds="60" target="":
     fi
     # Instrumented for coverage and nothing else: sanitizers want another compiler, and the code is safe Rust.
     "$fuzzer" fuzz build --sanitizer none
-    for name in {{ if target == "" { "$(\"$fuzzer\" fuzz list)" } else { target } }}; do
-        echo "Fuzzing $name for {{ seconds }} s …"
+    run() {
+        local name=$1 log="fuzz/target/$1.log"
         mkdir -p "fuzz/corpus/$name" "fuzz/seeds/$name"
-        log="fuzz/target/$name.log"
         if ! "$fuzzer" fuzz run --sanitizer none "$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -- \
             -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 >"$log" 2>&1; then
-            tail -n 60 "$log" >&2; echo "$name: see fuzz/artifacts/$name" >&2; exit 1
+            tail -n 60 "$log" >&2; echo "$name: see fuzz/artifacts/$name" >&2; return 1
         fi
-        tail -n 1 "$log"
-    done
+        echo "$name: $(tail -n 1 "$log")"
+    }
+    export -f run; export fuzzer
+    names={{ if target == "" { "$(\"$fuzzer\" fuzz list)" } else { target } }}
+    echo "Fuzzing for {{ seconds }} s each, as many at a time as there are processors: $names" | tr '\n' ' '; echo
+    printf '%s\n' $names | xargs --max-procs="$(nproc)" --max-args=1 bash -euo pipefail -c 'run "$0"'
 
 # A million times one instance in the place of another: nothing may be left behind (some minutes)
 soak: guests providers

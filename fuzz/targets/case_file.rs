@@ -8,7 +8,8 @@ fuzz_target!(|text: &str| {
     match cases::read(text) {
         Ok(cases) => {
             for case in cases {
-                cases::differences(&case.expect, &serde_json::Value::Object(case.input));
+                let input = serde_json::Value::Object(case.input);
+                assert!(cases::differences(&input, &input).is_empty(), "the same differs from itself");
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

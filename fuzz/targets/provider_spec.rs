@@ -91,7 +91,10 @@ fn spec(u: &mut Unstructured<'_>) -> Result<wit::ProviderSpec> {
         },
         requires_caller_id: u.arbitrary()?,
         fields: list(u, 5, field)?,
-        account_id_field: text(u, if u.arbitrary()? { "field_0" } else { "" })?,
+        account_id_field: {
+            let honest = if u.arbitrary()? { "field_0" } else { "" };
+            text(u, honest)?
+        },
         media: wit::MediaProfile {
             formats: list(u, 3, |u, _| {
                 Ok(wit::WireFormat {

@@ -185,7 +185,8 @@ impl Bounds {
             };
         }
         match status.signal() {
-            Some(SIGXCPU | SIGKILL) => ChildError::Processor { max_s: self.cpu_s_max },
+            Some(SIGXCPU) => ChildError::Processor { max_s: self.cpu_s_max },
+            Some(SIGKILL) => ChildError::Unavailable("it was killed, as systems do that run out of memory".to_owned()),
             None if status.code() == Some(i32::from(REFUSED)) => ChildError::Refused(message.to_owned()),
             _ => ChildError::Crashed(format!("{status}: {message}")),
         }
@@ -216,7 +217,6 @@ fn confine(&[memory_bytes_max, address_bytes_max, cpu_s_max]: &[u64; 3]) -> io::
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut limits = vec![
         (Resource::Data, memory_bytes_max),
-        (Resource::Cpu, cpu_s_max),
         // A crash leaves no dump of somebody else's bytes.
         (Resource::Core, 0),
         // No file is written, but the engine keeps initial images of memories in what the kernel calls files.
@@ -233,5 +233,10 @@ fn confine(&[memory_bytes_max, address_bytes_max, cpu_s_max]: &[u64; 3]) -> io::
         };
         setrlimit(resource, limit)?;
     }
-    Ok(())
+    // The signal of the first tells this end from any other; the second is for whoever would not die of it.
+    let processor = Rlimit {
+        current: Some(cpu_s_max),
+        maximum: Some(cpu_s_max.saturating_add(5)),
+    };
+    setrlimit(Resource::Cpu, processor).map_err(io::Error::from)
 }

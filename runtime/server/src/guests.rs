@@ -34,15 +34,13 @@ impl GuestThreads {
         let queue = Arc::new(Mutex::new(queue));
         for n in 0..threads {
             let queue = queue.clone();
-            std::thread::Builder::new()
-                .name(format!("{name}-{n}"))
-                .spawn(move || {
-                    // On Linux this is about the calling thread alone. A thread without it is as good as any other.
-                    if let Err(error) = rustix::process::setpriority_process(None, niceness) {
-                        tracing::warn!(%error, "guests run with the priority of calls");
-                    }
-                    work(&queue);
-                })?;
+            std::thread::Builder::new().name(format!("{name}-{n}")).spawn(move || {
+                // On Linux this is about the calling thread alone. A thread without it is as good as any other.
+                if let Err(error) = rustix::process::setpriority_process(None, niceness) {
+                    tracing::warn!(%error, "guests run with the priority of calls");
+                }
+                work(&queue);
+            })?;
         }
         Ok(Self { jobs })
     }
@@ -87,7 +85,9 @@ mod tests {
         assert_eq!(threads.run(|| -> i32 { panic!("on purpose") }).await, None);
         let name = threads.run(|| std::thread::current().name().map(str::to_owned)).await;
         assert_eq!(name, Some(Some("test-0".to_owned())));
-        let niceness = threads.run(|| rustix::process::getpriority_process(None).unwrap()).await;
+        let niceness = threads
+            .run(|| rustix::process::getpriority_process(None).unwrap())
+            .await;
         assert!(niceness.unwrap() >= 5, "{niceness:?}");
     }
 }

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use sha2::{Digest as _, Sha256};
-use strowger_host::recording::{Header, Observer, Recorded, write_header, write_invocation};
 use strowger_host::Provider;
+use strowger_host::recording::{Header, Observer, Recorded, write_header, write_invocation};
 
 use self::shadow::Shadows;
 
@@ -169,7 +169,10 @@ impl Writer {
     fn run(mut self, queue: &Receiver<Entry>) {
         while let Ok(entry) = queue.recv() {
             let (what, written) = match &entry.call {
-                Some(path) => ("a call", append(path, &entry.header, std::slice::from_ref(&entry.recorded))),
+                Some(path) => (
+                    "a call",
+                    append(path, &entry.header, std::slice::from_ref(&entry.recorded)),
+                ),
                 None => ("a fault", self.fault(entry)),
             };
             if let Err(error) = written {
@@ -190,7 +193,9 @@ impl Writer {
             return Ok(());
         };
         let mut lines = leg.and_then(|leg| self.histories.remove(&leg)).unwrap_or_default();
-        let path = self.faults.join(fault_name(&header, &recorded.export, &fault.code, &fault.message));
+        let path = self
+            .faults
+            .join(fault_name(&header, &recorded.export, &fault.code, &fault.message));
         lines.push(recorded);
         if path.exists() {
             return Ok(());
@@ -235,7 +240,9 @@ fn append(path: &Path, header: &Header, lines: &[Recorded]) -> std::io::Result<(
 }
 
 fn make_room(folder: &Path) -> std::io::Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Ok(());
+    };
     let mut files: Vec<_> = entries
         .filter_map(|entry| {
             let entry = entry.ok()?;

@@ -65,12 +65,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         } else {
             format!("{} {}", provider.name(), provider.spec().version)
         };
-        say!("{same} of {} invocations are the same with {who}; {differ} differ", same + differ);
+        say!(
+            "{same} of {} invocations are the same with {who}; {differ} differ",
+            same + differ
+        );
         if context > 0 {
             say!("({context} more only lead up to a fault; their results were not recorded)");
         }
     }
-    Ok(if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if differ == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Finds the component by its digest: in a catalogue under that name, elsewhere by reading what is there.
@@ -83,7 +90,9 @@ fn recorded_component(digest: &str, places: &[PathBuf]) -> anyhow::Result<Vec<u8
         if let Some(bytes) = matches(&place.join("components").join(format!("{digest}.wasm"))) {
             return Ok(bytes);
         }
-        let Ok(entries) = std::fs::read_dir(place) else { continue };
+        let Ok(entries) = std::fs::read_dir(place) else {
+            continue;
+        };
         let files = entries.filter_map(|entry| Some(entry.ok()?.path()));
         let component = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
         if let Some(bytes) = files.filter(component).find_map(|path| matches(&path)) {
@@ -93,7 +102,11 @@ fn recorded_component(digest: &str, places: &[PathBuf]) -> anyhow::Result<Vec<u8
     anyhow::bail!(
         "the recorded component, sha256:{digest}, is not in {}. Name its data directory or folder with --components, or \
          another component with --with",
-        places.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(" or ")
+        places
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect::<Vec<_>>()
+            .join(" or ")
     )
 }
 

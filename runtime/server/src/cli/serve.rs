@@ -12,9 +12,6 @@ use crate::settings::{Flags, Settings};
 pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::load(&flags)?;
     settings.program = Some(THIS_PROGRAM.into());
-    if settings.providers.is_empty() {
-        anyhow::bail!("no folder of provider components is set: name one with --providers DIR");
-    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     eprintln!("Loading providers …");
@@ -29,6 +26,11 @@ pub(super) async fn run(flags: Flags) -> anyhow::Result<ExitCode> {
             provider.name(),
             provider.spec().version,
             abilities.join(", ")
+        );
+    }
+    if gateway.exchange().registry().providers().is_empty() {
+        eprintln!(
+            "  none takes calls: install one with `strowger provider add`, or name a folder with --providers DIR"
         );
     }
     eprintln!("Listening on {}", gateway.address());

@@ -220,7 +220,7 @@ impl fmt::Display for Page {
             if self.imports.is_empty() {
                 "nothing".to_owned()
             } else {
-                format!("{} inert interfaces; none reaches the outside", self.imports.len())
+                format!("{}; none of it reaches the outside", self.imports.join(", "))
             }
         )?;
         writeln!(f, "\nIt asks to send requests to")?;

@@ -92,7 +92,10 @@ impl Lane {
             return self.run(frame.clone(), |leg, frame| leg.serialize(&frame)).await;
         }
         // The quick lane borrows the frame: it allocates nothing for it.
-        let result = self.leg.as_mut().map_or_else(|| Err(lost()), |leg| leg.serialize(frame));
+        let result = self
+            .leg
+            .as_mut()
+            .map_or_else(|| Err(lost()), |leg| leg.serialize(frame));
         self.judge();
         result
     }
@@ -102,7 +105,9 @@ impl Lane {
         argument: A,
         call: impl FnOnce(&mut MediaLeg, A) -> Result<R, InvokeError> + Send + 'static,
     ) -> Result<R, InvokeError> {
-        let Some(mut leg) = self.leg.take() else { return Err(lost()) };
+        let Some(mut leg) = self.leg.take() else {
+            return Err(lost());
+        };
         if !self.slow {
             let result = call(&mut leg, argument);
             self.leg = Some(leg);
