@@ -11,7 +11,7 @@ use strowger_host::invoke::cases::{self, Case};
 use strowger_host::{Engine, EngineOptions, Moment, Provider};
 use strowger_simulator::agent::{AgentDo, AgentScript, AgentWhen};
 use strowger_simulator::exchange::Callee;
-use strowger_simulator::report::CallStatus;
+use strowger_simulator::report::{CallStatus, HangUp};
 use strowger_simulator::{CallReport, CallerScript, Misbehaviour};
 use strowger_tests::root;
 use tokio::sync::Mutex;
@@ -178,16 +178,24 @@ async fn check(installation: &Installation, report: &CallReport, direction: &str
     let stream = stream(report);
     assert_eq!(stream.unreadable, Vec::<String>::new());
     assert_eq!(report.status, CallStatus::Completed, "{report:#?}");
+    // By request, or by closing the media, which this carrier takes as the end of what it was told to do.
+    let ended_by_gateway = matches!(report.hang_up, Some(HangUp::Rest | HangUp::Markup));
+    assert!(ended_by_gateway, "{report:#?}");
     let agent = installation.heard_by_agent().await;
-    assert!((frequency(&agent.audio, agent.rate_hz) - 1_000.0).abs() < 20.0);
+    assert!((frequency(unbroken(&agent.audio), agent.rate_hz) - 1_000.0).abs() < 20.0);
     let heard = stream.heard();
     let sound = |sample: &i16| sample.abs() > 500;
     let (first, last) = (
         heard.iter().position(sound).unwrap(),
         heard.iter().rposition(sound).unwrap(),
     );
-    assert!((frequency(&heard[first..first + 2_000], stream.rate_hz) - 440.0).abs() < 20.0);
-    assert!((frequency(&heard[last - 2_000..last], stream.rate_hz) - 600.0).abs() < 20.0);
+    for (words, hz) in [
+        (&heard[first..first + 4_000], 440.0),
+        (&heard[last - 4_000..last], 600.0),
+    ] {
+        let heard_hz = frequency(unbroken(words), stream.rate_hz);
+        assert!((heard_hz - hz).abs() < 20.0, "{heard_hz} Hz, not {hz} Hz: {words:?}");
+    }
     assert_eq!((agent.digits.as_str(), agent.clears.len()), ("5", 1));
     assert!(agent.marks.iter().any(|mark| mark.name == "reply"), "{:?}", agent.marks);
     // The interruption went through to the carrier, and cut the greeting.
@@ -205,13 +213,7 @@ async fn check(installation: &Installation, report: &CallReport, direction: &str
     assert_eq!(record["outcome"]["media"]["malformed_messages"], 0);
     in_order(
         &installation.kinds(&record).await,
-        &[
-            "media_connected",
-            "media_started",
-            "dtmf",
-            "agent_hung_up",
-            "hang_up_done",
-        ],
+        &["media_connected", "media_started", "dtmf", "agent_hung_up"],
     );
     // The price is worked out after the call: the first question comes too early.
     let exchange = installation.gateway.exchange();
@@ -221,6 +223,20 @@ async fn check(installation: &Installation, report: &CallReport, direction: &str
     }
     let rated = installation.closed_call().await;
     assert_eq!(rated["cost"]["currency"], "USD", "{rated:#}");
+}
+
+/// The longest stretch of sound without a hole. A slow machine leaves some, and the wave does not go on where it was.
+fn unbroken(samples: &[i16]) -> &[i16] {
+    let (mut longest, mut start, mut at) = (0..0, 0, 0);
+    for run in samples.chunk_by(|one, next| (*one == 0) == (*next == 0)) {
+        at += run.len();
+        if run[0] == 0 && run.len() >= 8 {
+            start = at;
+        } else if at - start > longest.len() {
+            longest = start..at;
+        }
+    }
+    &samples[longest]
 }
 
 async fn takes_a_call(language: &str) {
