@@ -1,6 +1,7 @@
 //! `strowger provider`: look at a component, run an export of it, find out why a webhook is refused.
 
 mod installed;
+mod shadow;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,9 +27,9 @@ use crate::clock::Clock;
 #[derive(Debug, Subcommand)]
 pub(super) enum ProviderCommand {
     #[command(flatten)]
-    Kit(kit::KitCommand),
+    Kit(Box<kit::KitCommand>),
     #[command(flatten)]
-    Installed(installed::InstalledCommand),
+    Installed(Box<installed::InstalledCommand>),
     /// List the provider components of a folder
     List {
         /// The folder
@@ -69,8 +70,8 @@ pub(super) enum ProviderCommand {
 
 pub(super) fn run(command: ProviderCommand) -> anyhow::Result<ExitCode> {
     match command {
-        ProviderCommand::Kit(command) => kit::run(command),
-        ProviderCommand::Installed(command) => with_runtime(installed::run(command)),
+        ProviderCommand::Kit(command) => kit::run(*command),
+        ProviderCommand::Installed(command) => with_runtime(installed::run(*command)),
         ProviderCommand::List { providers } => list(&providers),
         ProviderCommand::Inspect { file, json } => inspect(&file, json),
         ProviderCommand::Invoke { file, export, input } => invoke(&file, &export, &input),

@@ -12,11 +12,13 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use strowger_host::child::THIS_PROGRAM;
 
+use super::shadow;
 use crate::catalogue::{Catalogue, CatalogueError, Catalogued};
 use crate::cli::SettingsArgs;
 use crate::clock::Clock;
 use crate::gateway;
 use crate::install::{Examined, InstallOptions, Installer, Page, Upload};
+use crate::invocations;
 use crate::oci::{self, Login, OciRef, Registry};
 use crate::settings::Settings;
 use crate::store::{Installed, Party, Store, StoreOptions};
@@ -64,12 +66,16 @@ pub(in crate::cli) enum InstalledCommand {
         #[command(flatten)]
         settings: SettingsArgs,
     },
-    /// Run an installed version beside the live one on the same inputs, and log every difference; nothing acts on it
+    /// Run an installed version beside the live one on the same inputs, and show every difference until interrupted;
+    /// nothing acts on what it says
     Shadow {
         /// The provider
         name: String,
-        /// The version's digest, or the beginning of it; without one the shadow ends
+        /// The version's digest, or the beginning of it; without one a shadow that was left running ends
         digest: Option<String>,
+        /// Leave it running, and do not wait for differences
+        #[arg(long, requires = "digest")]
+        detach: bool,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -225,16 +231,12 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
                 share % 10
             );
         }
-        InstalledCommand::Shadow { name, digest, settings } => {
-            let catalogue = Opened::open(settings).await?.catalogue;
-            catalogue.set_shadow(&operator, &name, digest.as_deref()).await?;
-            match digest {
-                Some(digest) => {
-                    say!("{name}: {digest} runs beside the live version; the gateway logs every difference.")
-                }
-                None => say!("{name}: nothing runs beside the live version any more."),
-            }
-        }
+        InstalledCommand::Shadow {
+            name,
+            digest,
+            detach,
+            settings,
+        } => shadow_version(&Opened::open(settings).await?, &name, digest.as_deref(), detach).await?,
         InstalledCommand::Remove { name, digest, settings } => {
             let catalogue = Opened::open(settings).await?.catalogue;
             catalogue.remove(&operator, &name, &digest).await?;
@@ -300,6 +302,33 @@ impl Opened {
             catalogue,
         })
     }
+}
+
+async fn shadow_version(opened: &Opened, name: &str, digest: Option<&str>, detach: bool) -> anyhow::Result<()> {
+    let catalogue = &opened.catalogue;
+    catalogue.set_shadow(&Party::Operator, name, digest).await?;
+    let Some(digest) = digest else {
+        say!("{name}: nothing runs beside the live version any more.");
+        return Ok(());
+    };
+    let listed = catalogue.list(&Party::Operator).await?;
+    let channel = listed.into_iter().map(|one| one.channel).find(|one| one.name == name);
+    let Some((live, shadow)) = channel.and_then(|channel| Some((channel.live?, channel.shadow?))) else {
+        bail!("{name} has no live version, so nothing can run beside it; adopt one first");
+    };
+    let file = invocations::shadow::file(&opened.settings.invocations_dir().join("shadows"), &live, &shadow);
+    if detach {
+        say!(
+            "{name}: {digest} runs beside the live version. Differences are written to {}",
+            file.display()
+        );
+        return Ok(());
+    }
+    say!("{name}: {digest} runs beside the live version of a gateway on this data directory. Interrupt to end it.");
+    let tally = shadow::follow(&file).await;
+    catalogue.set_shadow(&Party::Operator, name, None).await?;
+    tally?.show();
+    Ok(())
 }
 
 async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
