@@ -271,6 +271,10 @@ bench: providers
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 
+# Measure what a sandboxed provider costs in each language (docs/sandbox.md)
+bench-sandbox: samples
+    cargo bench --locked --package strowger-tests --bench sandbox
+
 # Feed random bytes to whatever eats a stranger's, so many seconds for each target; one target, or all (`fuzz/`)
 fuzz seconds="60" target="":
     #!/usr/bin/env bash
@@ -286,7 +290,7 @@ fuzz seconds="60" target="":
         local name=$1 log="fuzz/target/$1.log"
         mkdir -p "fuzz/corpus/$name" "fuzz/seeds/$name"
         if ! "$fuzzer" fuzz run --sanitizer none "$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -- \
-            -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 >"$log" 2>&1; then
+            -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 -len_control=0 >"$log" 2>&1; then
             tail -n 60 "$log" >&2; echo "$name: see fuzz/artifacts/$name" >&2; return 1
         fi
         echo "$name: $(tail -n 1 "$log")"
