@@ -12,6 +12,7 @@ pub mod build;
 pub mod cases;
 mod embedded;
 pub mod reference;
+pub mod rehearsal;
 mod report;
 pub mod scaffold;
 mod suite;

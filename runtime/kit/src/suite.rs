@@ -19,14 +19,14 @@ mod escaping;
 mod given;
 mod inputs;
 mod limits;
-mod media;
+pub(crate) mod media;
 mod operations;
 mod problems;
-mod proofs;
+pub(crate) mod proofs;
 mod pure;
 mod shape;
 mod spec;
-mod subject;
+pub(crate) mod subject;
 mod webhooks;
 
 pub(crate) use self::inputs::Input;

@@ -171,7 +171,7 @@ fn garbage(recorded: &[Message]) -> Vec<(String, Message)> {
 }
 
 /// The messages of the recorded scripts.
-fn recorded(subject: &Subject<'_>) -> Vec<(String, Vec<Message>)> {
+pub(crate) fn recorded(subject: &Subject<'_>) -> Vec<(String, Vec<Message>)> {
     subject
         .cases
         .iter()

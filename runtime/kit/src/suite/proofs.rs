@@ -1,5 +1,7 @@
 //! Webhooks that nobody signed, and signed ones that somebody changed: none of them is genuine.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use strowger_host::spec::ProofPolicy;
 use strowger_host::{Header, Verdict, Webhook};
@@ -220,7 +222,7 @@ fn flipped(text: &str, at: usize) -> String {
 }
 
 /// The webhooks of the recorded cases, with the configuration where there is one.
-pub(super) fn recorded(subject: &Subject<'_>) -> Vec<(String, Value, Value)> {
+pub(crate) fn recorded(subject: &Subject<'_>) -> Vec<(String, Value, Value)> {
     subject
         .cases
         .iter()
@@ -238,13 +240,12 @@ pub(super) fn recorded(subject: &Subject<'_>) -> Vec<(String, Value, Value)> {
 }
 
 /// A webhook as a case spells it.
-pub(super) fn read(webhook: &Value) -> Option<Webhook> {
+pub(crate) fn read(webhook: &Value) -> Option<Webhook> {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let body = match webhook.get("body") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(body)) => body.clone().into_bytes(),
-        // Bytes that are no text; what they are does not matter here.
-        Some(_) => vec![0xff, 0x00],
+        Some(body) => STANDARD.decode(text(body, "base64")).ok()?,
     };
     let headers = webhook.get("headers").and_then(Value::as_array).into_iter().flatten();
     Some(Webhook {

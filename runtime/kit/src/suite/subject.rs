@@ -13,12 +13,12 @@ pub(super) const NOW_MS: u64 = 1_790_000_000_000;
 const ATTEMPTS_MAX: usize = 200;
 
 /// A component and what it is asked with.
-pub(super) struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     pub(super) provider: &'a Provider,
     pub(super) cases: &'a [Case],
-    pub(super) credentials: Credentials,
+    pub(crate) credentials: Credentials,
     /// The configuration as the component shapes it; what is sealed is the text of a made-up reference.
-    pub(super) config: Value,
+    pub(crate) config: Value,
 }
 
 impl<'a> Subject<'a> {
@@ -26,7 +26,7 @@ impl<'a> Subject<'a> {
     ///
     /// # Errors
     /// Why there is none, in words for the author.
-    pub(super) fn new(provider: &'a Provider, options: &'a ConformanceOptions) -> Result<Self, String> {
+    pub(crate) fn new(provider: &'a Provider, options: &'a ConformanceOptions) -> Result<Self, String> {
         let entered = match &options.credentials {
             Some(given) => accepted(provider, given)
                 .map_err(|problems| format!("the given configuration is refused: {problems}"))?,
@@ -62,7 +62,7 @@ impl<'a> Subject<'a> {
 }
 
 /// A moment with its randomness; the same number gives the same one.
-pub(super) fn moment(n: u8) -> Moment {
+pub(crate) fn moment(n: u8) -> Moment {
     Moment {
         now_ms: NOW_MS + u64::from(n) * 1_000,
         entropy: [n.wrapping_add(1); 40],
@@ -70,7 +70,7 @@ pub(super) fn moment(n: u8) -> Moment {
 }
 
 /// What a sealed reference looks like.
-pub(super) fn reference(n: usize) -> String {
+pub(crate) fn reference(n: usize) -> String {
     format!("sealed-{}-{n:03}", "5e".repeat(16))
 }
 

@@ -258,10 +258,12 @@ impl Api {
         let number = self
             .post(&format!("/organizations/telephony-configs/{id}/phone-numbers"), number)
             .await?;
-        if number["provider_sync"]["ok"] != json!(true) {
+        // Without the ability `numbers` nothing is told: a person sets the address at the carrier.
+        let synced = &number["provider_sync"];
+        if !synced.is_null() && synced["ok"] != json!(true) {
             bail!(
                 "the carrier could not be told where calls go: {}",
-                number["provider_sync"]["message"]
+                synced["message"]
             );
         }
         Ok(())

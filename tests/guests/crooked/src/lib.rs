@@ -10,7 +10,7 @@ use strowger_sdk::{
     Answered, Call, CallStatus, CallbackOutcome, Calling, Cost, Encoding, Field, FieldProblem, FrameProblem,
     HangUpOutcome, InboundCall, Io, Leg, MediaAddress, MediaEvent, MediaFrame, MediaProfile, Message, Outbound,
     Outcome, Placed, Proof, Provider, ProviderSpec, Recognition, Rejection, RejectionReason, Request, Response, Sealed,
-    StatusReport, Webhook,
+    Started, StatusReport, Webhook,
 };
 
 /// Which rule is broken; `none` for an honest provider.
@@ -215,10 +215,11 @@ impl Leg<Config> for Said {
         let Message::Text(text) = message else {
             return vec![MediaEvent::Malformed("a binary message".to_owned())];
         };
-        let payload = serde_json::from_str::<Value>(&text)
-            .ok()
-            .and_then(|value| value.get("audio")?.as_str().map(str::to_owned));
-        match payload {
+        let message: Value = serde_json::from_str(&text).unwrap_or_default();
+        if message.get("begin").is_some() {
+            return vec![MediaEvent::Started(Started::default())];
+        }
+        match message.get("audio").and_then(Value::as_str).map(str::to_owned) {
             Some(payload) => vec![MediaEvent::audio(payload.into_bytes())],
             None if does("hears-voices") => vec![MediaEvent::audio(text.into_bytes())],
             None => vec![MediaEvent::Malformed("no audio in it".to_owned())],

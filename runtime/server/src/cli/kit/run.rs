@@ -1,18 +1,22 @@
 //! `strowger provider run`: a gateway with one provider in it, which is built and adopted anew whenever a file changes.
 //!
-//! Where there is a simulated carrier of the provider's name, it calls once after every build, and an agent with a script
-//! answers. Every invocation of the call is shown as it happens.
+//! After every build somebody calls: a simulated carrier of the provider's name, where there is one, or the author's recorded
+//! cases. An agent with a script answers. Every invocation of the call is shown as it happens.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use strowger_host::Provider;
+use strowger_kit::rehearsal::Rehearsal;
 use strowger_simulator::agent::{Agent, AgentOptions, AgentProtocol};
 use strowger_simulator::{Gateway as GatewayAddress, InboundCall, Options, RunningCarrier};
 
 use self::change::Watch;
+use self::player::DeadEnd;
 use self::show::Show;
 use super::component::{ComponentArgs, Opened};
 use crate::catalogue::NewVersion;
@@ -22,6 +26,7 @@ use crate::settings::{Flags, Settings};
 use crate::store::Party;
 
 mod change;
+mod player;
 mod show;
 
 #[derive(Debug, Args)]
@@ -79,11 +84,8 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let data = Data::new(args.data_dir.as_deref())?;
     // The client of our own API takes what the process has; a second time does no harm.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let carrier = match strowger_simulator::by_name(opened.provider.name()) {
-        Some(carrier) => Some(RunningCarrier::start(carrier, Options::default()).await?),
-        None => None,
-    };
-    let gateway = start(data.path(), args.listen, carrier.as_ref()).await?;
+    let site = Site::start(&opened).await?;
+    let gateway = start(data.path(), args.listen, site.routes(&opened)).await?;
     let base = format!("http://{}", gateway.address());
     adopt(&gateway, &opened).await?;
     opened.say();
@@ -92,22 +94,16 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let api = demo::Api::new(&gateway, &base).await?;
     say!("API key    {}", api.key());
     let agent = Agent::start(AgentOptions::new(AgentProtocol::Strowger, demo::conversation())).await?;
-    if let Some(carrier) = &carrier {
-        carrier.set_gateway(GatewayAddress::at(&base)?)?;
-        api.set_up(carrier, AgentProtocol::Strowger, &agent.url()).await?;
-        say!("carrier    {}, simulated", opened.provider.name());
-    } else {
-        say!(
-            "carrier    none: there is no simulated carrier called `{}`; send it webhooks yourself",
-            opened.provider.name()
-        );
-    }
+    site.set_up(&api, &base, &opened, &agent.url()).await?;
+    say!("carrier    {}", site.name());
     let mut show = Show::new(data.path().join("invocations"));
     let mut watch = Watch::new(&args.component.component);
-    let mut status = ExitCode::SUCCESS;
+    let mut provider = opened.provider;
+    let mut played;
     loop {
-        if let Some(carrier) = &carrier {
-            status = play(carrier, &mut show).await?;
+        played = site.play(&base, &provider, &mut show).await;
+        if let Err(error) = &played {
+            eprintln!("error: {error:#}");
         }
         if args.once {
             break;
@@ -123,29 +119,91 @@ pub(super) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         }
         match args.component.open() {
             Ok(Some(opened)) => match adopt(&gateway, &opened).await {
-                Ok(()) => say!("adopted    sha256:{}", opened.provider.digest()),
+                Ok(()) => {
+                    say!("adopted    sha256:{}", opened.provider.digest());
+                    provider = opened.provider;
+                }
                 Err(error) => eprintln!("error: {error:#}"),
             },
             // The compiler's words were shown; what ran before runs on.
             Ok(None) => {}
             Err(error) => eprintln!("error: {error:#}"),
         }
-        watch = Watch::new(&args.component.component);
     }
     gateway.stop().await;
     show.look();
-    Ok(status)
+    Ok(if played.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-async fn start(data: &Path, listen: SocketAddr, carrier: Option<&RunningCarrier>) -> anyhow::Result<Gateway> {
-    let routes: Vec<String> = carrier
-        .map(|carrier| {
-            let hosts = carrier.rest_hosts().into_iter();
-            hosts
-                .map(|host| format!("{host}=http://{}", carrier.rest_addr()))
-                .collect()
-        })
-        .unwrap_or_default();
+/// Who calls.
+enum Site {
+    /// A simulated carrier of the provider's name.
+    Simulated(Box<RunningCarrier>),
+    /// The author's recorded cases.
+    Recorded(Box<Rehearsal>, DeadEnd),
+    /// Nobody, and why.
+    Nobody(String),
+}
+
+impl Site {
+    async fn start(opened: &Opened) -> anyhow::Result<Self> {
+        if let Some(carrier) = strowger_simulator::by_name(opened.provider.name()) {
+            let carrier = RunningCarrier::start(carrier, Options::default()).await?;
+            return Ok(Self::Simulated(Box::new(carrier)));
+        }
+        match Rehearsal::new(&opened.provider, &opened.options()) {
+            Ok(rehearsal) => Ok(Self::Recorded(Box::new(rehearsal), DeadEnd::start().await?)),
+            Err(why) => Ok(Self::Nobody(why)),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Simulated(carrier) => format!("{}, simulated", carrier.carrier().name()),
+            Self::Recorded(..) => "the recorded cases; requests to its API are answered 200 with {}".to_owned(),
+            Self::Nobody(why) => format!("none, so nobody calls: {why}"),
+        }
+    }
+
+    /// Settings that keep the provider's requests on this machine.
+    fn routes(&self, opened: &Opened) -> Vec<String> {
+        match self {
+            Self::Simulated(carrier) => {
+                let hosts = carrier.rest_hosts().into_iter();
+                hosts
+                    .map(|host| format!("{host}=http://{}", carrier.rest_addr()))
+                    .collect()
+            }
+            Self::Recorded(rehearsal, dead_end) => dead_end.routes(&opened.provider, rehearsal),
+            Self::Nobody(_) => Vec::new(),
+        }
+    }
+
+    async fn set_up(&self, api: &demo::Api, base: &str, opened: &Opened, agent_url: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Simulated(carrier) => {
+                carrier.set_gateway(GatewayAddress::at(base)?)?;
+                api.set_up(carrier, AgentProtocol::Strowger, agent_url).await
+            }
+            Self::Recorded(rehearsal, _) => player::set_up(api, &opened.provider, rehearsal, agent_url).await,
+            Self::Nobody(_) => Ok(()),
+        }
+    }
+
+    async fn play(&self, base: &str, provider: &Provider, show: &mut Show) -> anyhow::Result<()> {
+        match self {
+            Self::Simulated(carrier) => simulated(carrier, show).await,
+            Self::Recorded(rehearsal, dead_end) => player::play(base, provider, rehearsal, dead_end, show).await,
+            Self::Nobody(_) => Ok(()),
+        }
+    }
+}
+
+async fn start(data: &Path, listen: SocketAddr, routes: Vec<String>) -> anyhow::Result<Gateway> {
     let flags = Flags::default()
         .set("data_dir", Some(data.display()))
         .set("listen", Some(listen))
@@ -184,12 +242,12 @@ async fn adopt(gateway: &Gateway, opened: &Opened) -> anyhow::Result<()> {
 }
 
 /// One call of the simulated carrier, shown as it goes.
-async fn play(carrier: &RunningCarrier, show: &mut Show) -> anyhow::Result<ExitCode> {
+async fn simulated(carrier: &RunningCarrier, show: &mut Show) -> anyhow::Result<()> {
     say!("");
     say!("a call from {} to {}", demo::CALLER, carrier.own_number());
     let call = carrier.place_inbound(InboundCall::new(demo::CALLER, carrier.own_number(), demo::caller()))?;
     let mut finished = std::pin::pin!(call.finished(demo::CALL_TIMEOUT));
-    let mut look = tokio::time::interval(std::time::Duration::from_millis(100));
+    let mut look = tokio::time::interval(Duration::from_millis(100));
     let report = loop {
         tokio::select! {
             report = &mut finished => break report,
@@ -199,21 +257,15 @@ async fn play(carrier: &RunningCarrier, show: &mut Show) -> anyhow::Result<ExitC
     show.look();
     show.frames();
     let Ok(report) = report else {
-        say!("the call did not end in {} s", demo::CALL_TIMEOUT.as_secs());
-        return Ok(ExitCode::FAILURE);
+        bail!("the call did not end in {} s", demo::CALL_TIMEOUT.as_secs());
     };
-    match report.stream() {
-        Some(stream) => {
-            say!(
-                "the call ended: the caller sent {} frames and heard {}",
-                stream.sent.len(),
-                stream.pacing().messages
-            );
-            Ok(ExitCode::SUCCESS)
-        }
-        None => {
-            say!("the call ended without a media stream: see what the carrier was answered above");
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    let Some(stream) = report.stream() else {
+        bail!("the call ended without a media stream: see above what the carrier was answered");
+    };
+    say!(
+        "the call ended: the caller sent {} frames and heard {}",
+        stream.sent.len(),
+        stream.pacing().messages
+    );
+    Ok(())
 }

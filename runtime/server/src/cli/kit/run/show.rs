@@ -123,7 +123,11 @@ fn without_config(input: &Value) -> Value {
 }
 
 fn brief(value: &Value) -> String {
-    let text = value.to_string();
+    clipped(&value.to_string())
+}
+
+/// The beginning of a text.
+pub(super) fn clipped(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if shown.len() < text.len() {
         shown.push('…');
