@@ -12,7 +12,7 @@ const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const URL: &str = "https://gateway.example/api/v1/telephony/inbound/run";
 
 /// The binary beside the tests' own; `cargo test --workspace` builds it.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let binary = tests.parent().and_then(Path::parent).unwrap().join("strowger");
     assert!(

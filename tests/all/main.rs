@@ -8,6 +8,7 @@ mod components;
 mod conversation;
 mod events;
 mod harness;
+mod installation;
 mod hostile;
 mod isolation;
 mod matrix;

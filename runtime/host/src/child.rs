@@ -140,10 +140,9 @@ fn exchange(child: &mut Child, bounds: &Bounds, input: &[&[u8]]) -> Result<Outpu
             }
             drop(stdin);
             let mut output = Output::default();
-            let read = stdout
-                .take(bounds.output_bytes_max + 1)
-                .read_to_end(&mut output.result)
-                .and_then(|_| stderr.take(MESSAGE_BYTES_MAX).read_to_end(&mut output.message));
+            // A statement of its own, which closes the pipe: a child with more to write would wait for a reader.
+            let read = stdout.take(bounds.output_bytes_max + 1).read_to_end(&mut output.result);
+            let read = read.and_then(|_| stderr.take(MESSAGE_BYTES_MAX).read_to_end(&mut output.message));
             // Nobody listens any more when the deadline has passed.
             let _ = done.send(());
             read.map(|_| output)
