@@ -26,7 +26,7 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests samples test-python test-javascript oracles
+test: providers guests samples test-python test-javascript oracles registry-tool
     STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest --exclude strowger-crooked-guest
     @echo "All tests passed."
 
@@ -229,6 +229,10 @@ target:
         echo "Installing the compiler target {{ wasm }} …"
         rustup target add {{ wasm }}
     fi
+
+# A real OCI registry, for the tests of pulling and pushing
+registry-tool:
+    @tests/registry/fetch
 
 # The independent witnesses of the tests: Python packages in an environment of their own, and one package from npm
 oracles:

@@ -13,6 +13,7 @@ mod hostile;
 mod isolation;
 mod matrix;
 mod media;
+mod oci;
 mod operations;
 mod oracles;
 mod outbound;
