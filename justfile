@@ -26,7 +26,7 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests samples test-python test-javascript oracles registry-tool
+test: providers guests samples test-c test-python test-javascript oracles registry-tool
     STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest --exclude strowger-crooked-guest
     @echo "All tests passed."
 

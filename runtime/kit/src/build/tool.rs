@@ -45,7 +45,7 @@ impl Step<'_> {
             return Ok(output);
         }
         Err(BuildError {
-            output: tail_of(&output),
+            output: complaint_of(&output),
             ..BuildError::new(self.failed, shown, self.mend)
                 .because(format!("the command ended with {}", output.status))
         })
@@ -72,12 +72,11 @@ fn shown(command: &Command) -> String {
     line
 }
 
-fn tail_of(output: &Output) -> String {
+fn complaint_of(output: &Output) -> String {
+    // Some compilers complain on the wrong channel; on the right one, the other has reports for programs.
     let mut text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    if !stdout.trim().is_empty() {
-        text.push('\n');
-        text.push_str(&stdout);
+    if text.trim().is_empty() {
+        text = String::from_utf8_lossy(&output.stdout).into_owned();
     }
     let mut end = text.len().min(OUTPUT_BYTES_MAX);
     while !text.is_char_boundary(end) {

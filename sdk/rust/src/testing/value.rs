@@ -96,12 +96,12 @@ impl<T: Wit> Wit for Vec<T> {
     }
 
     fn read(value: &Value) -> Result<Self, String> {
-        value
-            .as_array()
-            .ok_or_else(|| format!("not a list: {value}"))?
-            .iter()
-            .map(T::read)
-            .collect()
+        match value {
+            // As the runtime reads cases: a list that is absent is empty.
+            Value::Null => Ok(Self::new()),
+            Value::Array(items) => items.iter().map(T::read).collect(),
+            _ => Err(format!("not a list: {value}")),
+        }
     }
 }
 
