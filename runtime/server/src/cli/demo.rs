@@ -261,10 +261,7 @@ impl Api {
         // Without the ability `numbers` nothing is told: a person sets the address at the carrier.
         let synced = &number["provider_sync"];
         if !synced.is_null() && synced["ok"] != json!(true) {
-            bail!(
-                "the carrier could not be told where calls go: {}",
-                synced["message"]
-            );
+            bail!("the carrier could not be told where calls go: {}", synced["message"]);
         }
         Ok(())
     }
