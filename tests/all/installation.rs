@@ -7,7 +7,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use strowger_host::child::ChildError;
-use strowger_host::{Engine, EngineOptions, IsolatedCompiler, LoadError, Provider};
+use strowger_host::limits::Class;
+use strowger_host::operation::{Call, Direction};
+use strowger_host::{Engine, EngineOptions, HostFault, InvokeError, IsolatedCompiler, LoadError, Moment, Provider};
 use strowger_server::gateway::Gateway;
 use strowger_server::settings::Settings;
 use strowger_tests::{guest_bytes, provider_bytes};
@@ -109,6 +111,40 @@ fn what_the_compiler_refuses_is_the_components_fault_and_a_missing_compiler_is_o
         missing.to_string().contains("/nowhere/strowger") && missing.to_string().contains("not the component's fault"),
         "{missing}"
     );
+}
+
+#[test]
+fn large_instances_are_few_and_one_more_than_that_is_our_fault() {
+    let file = strowger_tests::root().join("target/samples/javascript.wasm");
+    let component = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}: `just samples`", file.display()));
+    let engine = Engine::new(EngineOptions {
+        instances_max: 4,
+        interpreted_instances_max: 1,
+        compiler: Some(IsolatedCompiler::new(binary())),
+        ..EngineOptions::default()
+    });
+    let engine = engine.unwrap();
+    let provider = Provider::load(&engine, &component).unwrap();
+    assert_eq!(provider.class(), Class::Interpreted);
+    let entered = json!({ "account": "ACME01", "api_key": "key", "signing_secret": "secret" });
+    let credentials = strowger_tests::credentials(&provider, &entered);
+    let call = Call {
+        id: "018f3a5e-7c1d-7e2a-9b4c-3d5e6f708192".to_owned(),
+        provider_call_id: None,
+        direction: Direction::Inbound,
+        caller: "+4930123456".to_owned(),
+        callee: "+14155550100".to_owned(),
+        routes: Vec::new(),
+        attachment: None,
+    };
+    let leg = provider.open_leg(&credentials, call, Moment::at(1)).unwrap();
+    let check = || provider.check_credentials(&credentials, &Moment::at(1));
+    assert!(matches!(check(), Err(InvokeError::Host(HostFault::AtCapacity(_)))));
+    // Compact ones have slots of their own.
+    let compact = Provider::load(&engine, &provider_bytes("twilio")).unwrap();
+    assert_eq!(compact.class(), Class::Compact);
+    drop(leg);
+    check().unwrap();
 }
 
 // The operator's command line.
@@ -318,7 +354,7 @@ struct Tenants {
     acme: Api,
     mallory: Api,
     _shelf: TempDir,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Tenants {
@@ -335,7 +371,7 @@ impl Tenants {
             mallory: Api::new(&gateway, "Mallory").await,
             gateway,
             _shelf: shelf,
-            _data: data,
+            data,
         }
     }
 
@@ -453,6 +489,13 @@ async fn a_tenant_installs_a_provider_for_itself_alone() {
     assert_eq!(back["live"], json!(digest(&component)));
     assert_eq!(acme.send(Method::DELETE, &version, None).await.status, 204);
     acme.send(Method::DELETE, &version, None).await.refused(404);
+    let cache = std::fs::read_dir(tenants.data.path().join("cache")).unwrap();
+    let removed = digest(&second);
+    assert!(
+        cache
+            .flatten()
+            .all(|file| !file.file_name().to_string_lossy().starts_with(&removed))
+    );
     tenants.gateway.stop().await;
 }
 

@@ -78,14 +78,18 @@ impl CompiledCache {
         }
     }
 
-    /// Removes what was stored, if anything was.
-    pub(crate) fn remove(&self, digest: &str, engine: u64) {
-        let path = self.path(digest, engine);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(file = %path.display(), %error, "could not remove a compiled component");
+    /// Removes what was stored of a component, for whatever engine. A failure costs room and is only reported.
+    pub fn remove(&self, digest: &str) {
+        let Ok(files) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let prefix = format!("{digest}-");
+        for file in files.flatten() {
+            if file.file_name().to_string_lossy().starts_with(&prefix)
+                && let Err(error) = fs::remove_file(file.path())
+            {
+                tracing::warn!(file = %file.path().display(), %error, "could not remove a compiled component");
             }
-            _ => {}
         }
     }
 }

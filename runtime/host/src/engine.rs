@@ -194,7 +194,7 @@ impl Engine {
     /// Removes what the cache has of a component that will not be used.
     pub fn forget(&self, digest: &str) {
         if let Some(cache) = &self.inner.cache {
-            cache.remove(digest, self.inner.compatibility);
+            cache.remove(digest);
         }
     }
 

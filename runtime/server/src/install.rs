@@ -30,12 +30,28 @@ const EXAMINATIONS_MAX: usize = 2;
 /// Uploads at once, of different organisations: each is held in memory.
 const UPLOADS_MAX: usize = 8;
 
+/// Versions that an organisation may have installed, of all its providers together.
+pub const VERSIONS_MAX: usize = 50;
+/// Bytes of their components.
+pub const COMPONENTS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Why a component is not installed. Each says what to do.
 #[derive(Debug, Error)]
 pub enum InstallError {
     /// The same organisation, or too many, are at it.
     #[error("{0}; try again when it is done")]
     Busy(&'static str),
+    /// The organisation has as much as it may have.
+    #[error(
+        "the organization has {versions} versions installed, {bytes} bytes in all; at most {VERSIONS_MAX} versions and \
+         {COMPONENTS_BYTES_MAX} bytes are allowed. Remove versions that are not needed any more"
+    )]
+    TooMuchInstalled {
+        /// How many versions, with this one.
+        versions: usize,
+        /// How large, with this one.
+        bytes: u64,
+    },
     /// Nobody vouches for it.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -76,6 +92,7 @@ impl InstallError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Busy(_) => "examination_busy",
+            Self::TooMuchInstalled { .. } => "too_much_installed",
             Self::Signature(_) => "signature",
             Self::OtherDigest { .. } | Self::NoDigest(_) => "digest",
             Self::Load(LoadError::OtherContract { .. }) => "other_contract",
@@ -200,6 +217,35 @@ impl Installer {
             inner: inner.clone(),
             _upload: upload,
         })
+    }
+
+    /// Makes sure that what an organisation brings has room beside what it has.
+    ///
+    /// # Errors
+    /// `TooMuchInstalled`; the same component again needs no room.
+    pub async fn make_room(catalogue: &Catalogue, owner: &Party, bytes: &[u8]) -> Result<(), InstallError> {
+        if *owner == Party::Operator {
+            return Ok(());
+        }
+        let digest = strowger_host::engine::digest(bytes);
+        let mut sum = (1, bytes.len() as u64);
+        for provider in catalogue.list(owner).await? {
+            if provider.channel.owner == *owner {
+                for version in provider.versions.iter().filter(|version| version.digest != digest) {
+                    sum = (sum.0 + 1, sum.1 + version.size_bytes);
+                }
+            }
+        }
+        let (versions, bytes) = sum;
+        if versions > VERSIONS_MAX || bytes > COMPONENTS_BYTES_MAX {
+            return Err(InstallError::TooMuchInstalled { versions, bytes });
+        }
+        Ok(())
+    }
+
+    /// Removes what was compiled of a version that is gone.
+    pub fn forget(&self, digest: &str) {
+        self.inner.engine.forget(digest);
     }
 
     /// Examines a component. Nothing is installed by it, and what is refused leaves nothing behind.

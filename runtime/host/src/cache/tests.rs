@@ -62,6 +62,20 @@ fn a_file_counts_for_its_key_its_component_and_its_engine_only() {
 }
 
 #[test]
+fn what_is_removed_is_gone_for_every_engine_and_nothing_else_is() {
+    let folder = folder("remove");
+    let cache = CompiledCache::new(&folder, [1; 32]);
+    for (digest, engine) in [(DIGEST, ENGINE), (DIGEST, 8), ("d11", ENGINE)] {
+        cache.store(digest, engine, CODE);
+    }
+    cache.remove(DIGEST);
+    assert_eq!((cache.load(DIGEST, ENGINE), cache.load(DIGEST, 8)), (None, None));
+    assert_eq!(cache.load("d11", ENGINE).as_deref(), Some(CODE));
+    CompiledCache::new(folder.join("nowhere"), [1; 32]).remove(DIGEST);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_costs_only_time() {
     let file = folder("file");
     fs::write(&file, b"not a folder").unwrap();

@@ -150,6 +150,7 @@ fn install(error: &InstallError) -> Told {
         InstallError::Load(LoadError::TooLarge { .. }) => {
             Told::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), message)
         }
+        InstallError::TooMuchInstalled { .. } => Told::new(StatusCode::CONFLICT, error.code(), message),
         InstallError::Signature(_)
         | InstallError::OtherDigest { .. }
         | InstallError::NoDigest(_)

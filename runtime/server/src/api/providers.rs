@@ -18,7 +18,7 @@ use super::form::Form;
 use super::timestamp::{optional, rfc3339};
 use super::{ApiError, Operations, ProviderView, unbroken};
 use crate::catalogue::Catalogued;
-use crate::install::{InstallError, Upload};
+use crate::install::{InstallError, Installer, Upload};
 use crate::store::{Installed, Party};
 
 pub(super) async fn metadata<O: Operations>(
@@ -103,6 +103,7 @@ pub(super) async fn install<O: Operations>(
     };
     // To its end even when the client goes away: what was examined is then installed, or leaves nothing behind.
     unbroken(async move {
+        Installer::make_room(operations.catalogue(), &owner, &upload.bytes).await?;
         let examined = installer.examine(&admission, upload).await?;
         let installed = examined.install(operations.catalogue(), owner).await?;
         let status = match installed {
@@ -127,6 +128,8 @@ pub(super) async fn list<O: Operations>(
 
 fn versions(viewer: &Party, provider: &Catalogued) -> Value {
     let Catalogued { channel, versions } = provider;
+    // How the operator's fare, and where they are from, is between the operator and the log.
+    let own = viewer.may_change(&channel.owner);
     let versions: Vec<Value> = versions
         .iter()
         .map(|version| {
@@ -136,18 +139,18 @@ fn versions(viewer: &Party, provider: &Catalogued) -> Value {
                 "size_bytes": version.size_bytes,
                 "declared_hosts": version.declared_hosts,
                 "granted_hosts": version.granted_hosts,
-                "source": version.source,
+                "source": own.then_some(&version.source),
                 "signer": version.signer,
                 "installed_at": rfc3339(version.installed_at),
-                "fault": version.fault.as_ref().map(|fault| json!({ "at": rfc3339(fault.at), "reason": fault.reason })),
-                "quarantined_at": optional(version.quarantined_at),
+                "fault": version.fault.as_ref().filter(|_| own).map(|fault| json!({ "at": rfc3339(fault.at), "reason": fault.reason })),
+                "quarantined_at": optional(version.quarantined_at.filter(|_| own)),
                 "page": version.report,
             })
         })
         .collect();
     json!({
         "provider": channel.name,
-        "own": viewer.may_change(&channel.owner),
+        "own": own,
         "live": channel.live,
         "previous": channel.previous,
         "canary": channel.canary.as_ref().map(|canary| json!({ "digest": canary.digest, "share_permille": canary.permille })),
@@ -209,8 +212,10 @@ pub(super) async fn remove<O: Operations>(
     Path((name, digest)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     let actor = Party::Organization(organization);
+    let digest = operations.catalogue().find(&actor, &name, &digest).await?.digest;
     operations.catalogue().remove(&actor, &name, &digest).await?;
     operations.refresh_providers().await;
+    operations.installer().forget(&digest);
     Ok(StatusCode::NO_CONTENT)
 }
 

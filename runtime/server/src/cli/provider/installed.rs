@@ -238,9 +238,13 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
             settings,
         } => shadow_version(&Opened::open(settings).await?, &name, digest.as_deref(), detach).await?,
         InstalledCommand::Remove { name, digest, settings } => {
-            let catalogue = Opened::open(settings).await?.catalogue;
+            let Opened {
+                settings, catalogue, ..
+            } = Opened::open(settings).await?;
+            let digest = catalogue.find(&operator, &name, &digest).await?.digest;
             catalogue.remove(&operator, &name, &digest).await?;
-            say!("{name}: {digest} is removed.");
+            gateway::engine(&settings, &settings.keyring()?)?.forget(&digest);
+            say!("{name}: sha256:{digest} is removed.");
         }
         InstalledCommand::Pull {
             reference,
