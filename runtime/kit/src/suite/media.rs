@@ -3,7 +3,7 @@
 use serde_json::Value;
 use strowger_host::media::MediaEvent;
 use strowger_host::operation::Direction;
-use strowger_host::{InvokeError, MediaFrame, MediaLeg, Message};
+use strowger_host::{GuestFault, InvokeError, MediaFrame, MediaLeg, Message};
 
 use super::given::{self, HARMLESS};
 use super::inputs;
@@ -48,7 +48,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Outcome {
         for (what, message) in garbage(messages) {
             let binary = matches!(message, Message::Binary(_));
             let circumstance = format!("given {what} {when}");
-            match leg.deserialize(message) {
+            match patiently(&mut leg, &message) {
                 Err(fault @ InvokeError::Host(_)) => {
                     problems.fault(HEARS, &circumstance, &fault);
                     break;
@@ -77,6 +77,19 @@ pub(super) fn check(subject: &Subject<'_>) -> Outcome {
         speak(&mut problems, subject, &mut leg, &format!("{when}, and garbage"));
     }
     problems.outcome()
+}
+
+/// Hands a message in. What takes too long once may have met a busy machine; what does so every time is too slow.
+fn patiently(leg: &mut MediaLeg, message: &Message) -> Result<Vec<MediaEvent>, InvokeError> {
+    const TIMES: usize = 3;
+    let mut last = leg.deserialize(message.clone());
+    for _ in 1..TIMES {
+        match last {
+            Err(InvokeError::Guest(GuestFault::Deadline { .. })) => last = leg.deserialize(message.clone()),
+            _ => break,
+        }
+    }
+    last
 }
 
 /// Says one frame of each kind. Tells whether audio goes out as text.
@@ -146,7 +159,7 @@ fn garbage(recorded: &[Message]) -> Vec<(String, Message)> {
             "10 000 nested arrays",
             format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)),
         ),
-        text("10 000 nested objects, cut short", "{\"a\":".repeat(10_000)),
+        text("2 000 nested objects, cut short", "{\"a\":".repeat(2_000)),
         text(
             "60 000 bytes of one text",
             format!("{{\"event\":\"{}\"}}", "x".repeat(60_000)),
