@@ -11,6 +11,7 @@ mod harness;
 mod installation;
 mod hostile;
 mod isolation;
+mod kit;
 mod kit_new;
 mod matrix;
 mod media;
