@@ -111,7 +111,6 @@ fn flags_that_are_wrong_are_told() {
         "http://voice.example.com",
     ]);
     tells(&printed(&insecure, 2), &["--public-base-url", "https://"]);
-    tells(&printed(&run(&["serve", "--data-dir", data]), 2), &["--providers"]);
     let missing = run(&[
         "serve",
         "--data-dir",

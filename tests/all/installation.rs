@@ -1,6 +1,7 @@
 //! The way in: what is examined before a component is installed, what is shown of it, and who may do what with it.
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -171,7 +172,7 @@ impl Operator {
         command.env_clear().args(["provider"]).args(arguments);
         command.arg("--data-dir").arg(self.data.path().join("data"));
         command.envs(settings.iter().copied());
-        command.stdin(std::process::Stdio::null()).output().unwrap()
+        command.stdin(Stdio::null()).output().unwrap()
     }
 
     #[track_caller]
@@ -345,6 +346,60 @@ fn what_is_refused_leaves_nothing_behind() {
         let files = std::fs::read_dir(&folder).map_or(0, Iterator::count);
         assert_eq!(files, 0, "{}", folder.display());
     }
+}
+
+/// `strowger serve` on the operator's data directory, ended with the test.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_runs_follows_the_command_line() {
+    let operator = Operator::new();
+    let data = operator.data.path().join("data");
+    let org = Command::new(binary())
+        .env_clear()
+        .args(["org", "create", "Acme", "--data-dir"])
+        .arg(&data)
+        .output();
+    let org = String::from_utf8(org.unwrap().stdout).unwrap();
+    let key = org
+        .lines()
+        .find_map(|line| line.strip_prefix("API key"))
+        .unwrap()
+        .trim()
+        .to_owned();
+    let mut served = Command::new(binary());
+    served
+        .env_clear()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data);
+    let mut served = Served(served.stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(served.0.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    // Without a provider it runs, and says how to get one.
+    assert!(log.any(|line| line.contains("strowger provider add")));
+    let address = log
+        .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
+        .unwrap();
+    std::thread::spawn(move || log.for_each(drop));
+
+    let file = operator.write("plivo.wasm", &provider_bytes("plivo"));
+    operator.tells(&["add", &file, "--yes"]);
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    harness::eventually("the gateway offers the provider", async || {
+        let request = client.get(format!("http://{address}/api/v1{PROVIDERS}/metadata"));
+        let (_, metadata) = answer(request.bearer_auth(&key)).await;
+        (metadata["providers"][0]["provider"] == "plivo").then_some(())
+    })
+    .await;
 }
 
 // A tenant, over the API.
