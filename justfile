@@ -289,11 +289,11 @@ fuzz seconds="60" target="":
         cargo install --quiet --root .tools/cargo-fuzz --locked --version 0.13.2 cargo-fuzz
     fi
     # Instrumented for coverage and nothing else: sanitizers want another compiler, and the code is safe Rust.
-    "$fuzzer" fuzz build --sanitizer none
+    "$fuzzer" fuzz build --sanitizer none --release
     run() {
         local name=$1 log="fuzz/target/$1.log"
         mkdir -p "fuzz/corpus/$name" "fuzz/seeds/$name"
-        if ! "$fuzzer" fuzz run --sanitizer none "$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -- \
+        if ! "$fuzzer" fuzz run --sanitizer none --release "$name" "fuzz/corpus/$name" "fuzz/seeds/$name" -- \
             -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 -len_control=0 >"$log" 2>&1; then
             tail -n 60 "$log" >&2; echo "$name: see fuzz/artifacts/$name" >&2; return 1
         fi

@@ -8,12 +8,13 @@ fuzz_target!(|input: (&str, &str)| {
     let (text, country) = input;
     let hint = Country::parse(country).ok();
     if let Ok(address) = Address::parse(text, hint) {
-        let again = Address::parse(address.expose(), None).expect("an address is its own spelling");
-        assert_eq!(again.expose(), address.expose());
-        // Whoever prints it: it is a number of somebody.
-        if address.expose().len() > 6 {
-            assert!(!format!("{address:?}").contains(address.expose()));
+        for hint in [None, hint] {
+            let again = Address::parse(address.expose(), hint).expect("an address is its own spelling");
+            assert_eq!(again.expose(), address.expose());
         }
+        // Whoever prints it: it is a number of somebody.
+        let shown = format!("{address:?}").chars().filter(char::is_ascii_digit).count();
+        assert!(shown <= 2, "{address:?}");
     }
     if let Ok(number) = E164::parse(text) {
         assert!(number.expose().starts_with('+') && number.expose().len() <= 16);

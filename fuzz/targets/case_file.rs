@@ -9,7 +9,10 @@ fuzz_target!(|text: &str| {
         Ok(cases) => {
             for case in cases {
                 let input = serde_json::Value::Object(case.input);
-                assert!(cases::differences(&input, &input).is_empty(), "the same differs from itself");
+                assert!(
+                    cases::differences(&input, &input).is_empty(),
+                    "the same differs from itself"
+                );
             }
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -4,19 +4,23 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use serde_json::json;
+use serde_json::Value;
 use strowger_sdk::{Call, Direction, Header, Leg as _, MediaFrame, Message, Provider, Webhook};
 
-/// More fields than any of them has: each takes its own.
+/// The first configuration among the provider's own cases that it accepts.
 fn config<P: Provider>() -> P::Config {
-    P::config_loader(json!({
-        "account_sid": "AC0123456789abcdef0123456789abcdef", "auth_token": "sealed", "auth_id": "MA1", "api_key": "sealed",
-        "application_id": "1", "bearer_token": "sealed", "domain": "example", "endpoint": "http://pbx.example.com:8088",
-        "user": "u", "password": "sealed", "username": "u", "stasis_app": "strowger", "media_client": "media",
-        "dial_string": "PJSIP/{number}", "private_key": "sealed", "api_secret": "sealed", "signature_secret": "sealed",
-        "webhook_public_key": "", "app_name": "strowger", "media_websocket_client": "media",
-    }))
-    .unwrap_or_else(|problems| panic!("{}: {problems:?}", P::spec().name))
+    let name = P::spec().name;
+    let path = format!(
+        "{}/../providers/{name}/cases/descriptor.json",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let cases: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    cases
+        .into_iter()
+        .filter(|case| case["export"] == "descriptor.config-loader")
+        .find_map(|case| P::config_loader(case["input"]["credentials"].clone()).ok())
+        .unwrap_or_else(|| panic!("{path} has no configuration that the provider accepts"))
 }
 
 fn hear<P: Provider>(config: &P::Config, webhook: &Webhook, messages: &[(bool, Vec<u8>)]) {
