@@ -12,9 +12,9 @@ fuzz_target!(|input: (&str, &str)| {
             let again = Address::parse(address.expose(), hint).expect("an address is its own spelling");
             assert_eq!(again.expose(), address.expose());
         }
-        // Whoever prints it: it is a number of somebody.
+        // Too few for a number of somebody: its last two, or those in the name of a host.
         let shown = format!("{address:?}").chars().filter(char::is_ascii_digit).count();
-        assert!(shown <= 2, "{address:?}");
+        assert!(shown < 7, "{address:?}");
     }
     if let Ok(number) = E164::parse(text) {
         assert!(number.expose().starts_with('+') && number.expose().len() <= 16);
