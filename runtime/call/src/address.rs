@@ -180,7 +180,7 @@ impl Address {
             if raw.contains('\t') {
                 return Err(AddressError::ControlCharacter);
             }
-            let canonical = sip_uri(scheme, rest).unwrap_or_else(|| raw.to_lowercase());
+            let canonical = kept(sip_uri(scheme, rest).unwrap_or_else(|| raw.to_lowercase()))?;
             return Ok(Self {
                 kind: AddressKind::SipUri,
                 canonical,
@@ -199,7 +199,7 @@ impl Address {
         }
         Ok(Self {
             kind: AddressKind::SipExtension,
-            canonical: raw.to_lowercase(),
+            canonical: kept(raw.to_lowercase())?,
             country: None,
         })
     }
@@ -369,6 +369,14 @@ fn pstn(raw: &str, hint: Option<Country>) -> Option<(String, Option<Country>)> {
 
 fn is_pstn_digits(text: &str) -> bool {
     PSTN_DIGITS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What is kept must be readable again, and lower case may be longer: that of `İ` has two characters.
+fn kept(canonical: String) -> Result<String, AddressError> {
+    match canonical.chars().count() {
+        chars if chars > ADDRESS_CHARS_MAX => Err(AddressError::TooLong { chars }),
+        _ => Ok(canonical),
+    }
 }
 
 /// `sip` or `sips` in lower case and what follows its colon, if the text is a SIP URI at all.
@@ -552,6 +560,11 @@ mod tests {
         let check = |raw: &str, error| assert_eq!(Address::parse(raw, None), Err(error));
         check(" \t ", AddressError::Blank);
         check(&"9".repeat(256), AddressError::TooLong { chars: 256 });
+        check(&"İ".repeat(128), AddressError::TooLong { chars: 256 });
+        check(
+            &format!("sip:a@{}", "İ".repeat(128)),
+            AddressError::TooLong { chars: 262 },
+        );
         check("sip:a@b\r\nVia: c", AddressError::ControlCharacter);
         check("lob\tby", AddressError::ControlCharacter);
         for wrong in [

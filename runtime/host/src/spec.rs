@@ -669,9 +669,14 @@ fn check_host(n: usize, raw: String, fields: &[Field]) -> Result<HostPattern, Sp
     } else {
         format!("https://{sample}")
     };
+    // The parser drops a slash and a last dot, behind which a name of one label looks like one of two.
+    let authority = url.split_once("://").map_or(url.as_str(), |(_, authority)| authority);
+    let name = authority.split(':').next().unwrap_or_default();
+    let as_written = !authority.contains('/') && name.split('.').all(|label| !label.is_empty());
     match url::Url::parse(&url) {
         Ok(url)
-            if matches!(url.scheme(), "http" | "https")
+            if as_written
+                && matches!(url.scheme(), "http" | "https")
                 && url.path() == "/"
                 && url.query().is_none()
                 && url.fragment().is_none()
