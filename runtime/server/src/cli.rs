@@ -174,6 +174,19 @@ pub fn log_filter(text: &str) -> Result<EnvFilter, ParseError> {
     Ok(filters)
 }
 
+/// Longest value of an invocation that is shown, in characters.
+const VALUE_CHARS_MAX: usize = 400;
+
+/// A value of an invocation on one line.
+fn shortened(value: &serde_json::Value) -> String {
+    let text = value.to_string();
+    let mut shown: String = text.chars().take(VALUE_CHARS_MAX).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
+}
+
 fn print_line(line: std::fmt::Arguments<'_>) {
     let printed = writeln!(std::io::stdout(), "{line}");
     if printed.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {

@@ -12,8 +12,7 @@ use strowger_host::recording::Recording;
 use strowger_host::replay::{ReplayOutcome, Replayed, replay};
 use strowger_host::{Engine, EngineOptions, Provider};
 
-/// Longest value that is shown, in characters.
-const VALUE_CHARS_MAX: usize = 400;
+use super::shortened;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
@@ -108,15 +107,6 @@ fn recorded_component(digest: &str, places: &[PathBuf]) -> anyhow::Result<Vec<u8
             .collect::<Vec<_>>()
             .join(" or ")
     )
-}
-
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
-    let mut shown: String = text.chars().take(VALUE_CHARS_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
 
 fn as_json(one: &Replayed) -> Value {

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use strowger_host::{HostFault, InvokeError, MediaEvent, MediaFrame, MediaLeg, Message};
 
 use crate::guests::GuestThreads;
+use crate::store::OrganizationId;
 
 /// Processor time in one window that makes a leg slow. An honest leg takes less than one millisecond in a second, one in an
 /// interpreted language some tens of them.
 const SLOW_CPU: Duration = Duration::from_millis(50);
 const WINDOW: Duration = Duration::from_secs(1);
-/// New legs of a version with a slow one begin in the slow lane for so long.
+/// New legs of a version that was slow for an organisation begin in the slow lane for so long, for that organisation.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// Versions that are remembered at once.
 const REMEMBERED_MAX: usize = 1_024;
@@ -26,7 +27,14 @@ const REMEMBERED_MAX: usize = 1_024;
 #[derive(Debug, Clone)]
 pub struct SlowLane {
     threads: GuestThreads,
-    slow_until: Arc<Mutex<HashMap<String, Instant>>>,
+    slow_until: Arc<Mutex<HashMap<Who, Instant>>>,
+}
+
+/// Whose leg of which version. What one organisation's calls make a shared version do is no reason to slow down others'.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Who {
+    organization: String,
+    digest: String,
 }
 
 impl SlowLane {
@@ -41,17 +49,17 @@ impl SlowLane {
         })
     }
 
-    fn remember(&self, digest: &str, now: Instant) {
+    fn remember(&self, who: &Who, now: Instant) {
         let mut slow = self.slow_until.lock().unwrap_or_else(PoisonError::into_inner);
         slow.retain(|_, until| *until > now);
         if slow.len() < REMEMBERED_MAX {
-            slow.insert(digest.to_owned(), now + REMEMBERED);
+            slow.insert(who.clone(), now + REMEMBERED);
         }
     }
 
-    fn remembers(&self, digest: &str, now: Instant) -> bool {
+    fn remembers(&self, who: &Who, now: Instant) -> bool {
         let slow = self.slow_until.lock().unwrap_or_else(PoisonError::into_inner);
-        slow.get(digest).is_some_and(|until| *until > now)
+        slow.get(who).is_some_and(|until| *until > now)
     }
 }
 
@@ -60,7 +68,7 @@ impl SlowLane {
 pub(super) struct Lane {
     /// Away while the slow lane has it; for good when that lost it.
     leg: Option<MediaLeg>,
-    digest: String,
+    who: Who,
     slow: bool,
     slow_lane: SlowLane,
     window_began: Instant,
@@ -68,13 +76,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(leg: MediaLeg, digest: &str, slow_lane: SlowLane) -> Self {
+    pub(super) fn new(leg: MediaLeg, organization: &OrganizationId, digest: &str, slow_lane: SlowLane) -> Self {
         let now = Instant::now();
+        let who = Who {
+            organization: organization.as_str().to_owned(),
+            digest: digest.to_owned(),
+        };
         Self {
-            slow: slow_lane.remembers(digest, now),
+            slow: slow_lane.remembers(&who, now),
             cpu_before: leg.cpu_used(),
             leg: Some(leg),
-            digest: digest.to_owned(),
+            who,
             slow_lane,
             window_began: now,
         }
@@ -128,16 +140,18 @@ impl Lane {
         let Some(leg) = &self.leg else { return };
         let cpu = leg.cpu_used();
         // After a fault the leg was built again, and counts from nothing.
-        let used = cpu.checked_sub(self.cpu_before).unwrap_or(cpu);
+        self.cpu_before = self.cpu_before.min(cpu);
+        let used = cpu - self.cpu_before;
         if used.is_zero() {
             return;
         }
         let now = Instant::now();
         if used >= SLOW_CPU && now.duration_since(self.window_began) <= WINDOW {
             self.slow = true;
-            self.slow_lane.remember(&self.digest, now);
+            self.slow_lane.remember(&self.who, now);
             tracing::warn!(
-                digest = %self.digest,
+                organization = %self.who.organization,
+                digest = %self.who.digest,
                 used_ms = used.as_millis(),
                 limit_ms = SLOW_CPU.as_millis(),
                 "the media of this call goes on in the slow lane: its provider takes too much processor time"
@@ -152,11 +166,30 @@ impl Lane {
     pub(super) fn condemn(&mut self) {
         if !self.slow {
             self.slow = true;
-            self.slow_lane.remember(&self.digest, Instant::now());
+            self.slow_lane.remember(&self.who, Instant::now());
         }
     }
 }
 
 fn lost() -> InvokeError {
     HostFault::Engine("the media leg was lost".to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_version_is_remembered_for_its_organisation_alone_and_for_a_while() {
+        let lane = SlowLane::start().unwrap();
+        let who = |organization: &str| Who {
+            organization: organization.to_owned(),
+            digest: "00".to_owned(),
+        };
+        let now = Instant::now();
+        lane.remember(&who("one"), now);
+        assert!(lane.remembers(&who("one"), now));
+        assert!(!lane.remembers(&who("another"), now));
+        assert!(!lane.remembers(&who("one"), now + REMEMBERED));
+    }
 }

@@ -128,7 +128,12 @@ impl MediaPath {
         Self {
             context: context.clone(),
             socket: Some(socket),
-            lane: Lane::new(leg, context.provider.digest(), context.slow_lane.clone()),
+            lane: Lane::new(
+                leg,
+                &context.scope.organization,
+                context.provider.digest(),
+                context.slow_lane.clone(),
+            ),
             agent_rate: context.agent.effective_sample_rate(),
             frame_ms: u32::from(profile.frame_ms),
             echoes_marks: profile.echoes_marks,

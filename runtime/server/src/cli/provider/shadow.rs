@@ -7,12 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::cli::shortened;
 use crate::invocations::shadow::{Compared, Difference};
 
 /// How often the file is looked at: a person reads along.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
-/// Longest value that is shown, in characters.
-const VALUE_CHARS_MAX: usize = 300;
 
 /// What was compared, for the last line.
 #[derive(Debug, Default)]
@@ -81,13 +80,4 @@ fn show(export: &str, difference: &Difference) {
     say!("{export}: {}", difference.path);
     say!("  live    {}", shortened(&difference.live));
     say!("  shadow  {}", shortened(&difference.shadow));
-}
-
-fn shortened(value: &serde_json::Value) -> String {
-    let text = value.to_string();
-    let mut shown: String = text.chars().take(VALUE_CHARS_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
-    }
-    shown
 }
