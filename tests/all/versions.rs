@@ -542,6 +542,20 @@ async fn an_organisation_has_so_many_invocations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_send_does_not_use_up_what_an_organisation_may_use() {
+    let (installation, _folder) = bounded("tenant_invocations_per_s", 5).await;
+    let told = json!({ "toy_call": "forged", "line": "LINE-1", "from": NOBODY, "to": "+12025550100" });
+    let headers = [("x-toy-key", "a key that is not theirs")];
+    for _ in 0..150 {
+        let reply = installation
+            .post_raw("/api/v1/telephony/inbound/run", &headers, told.to_string().into_bytes())
+            .await;
+        assert_eq!(reply.text(), "bye");
+    }
+    assert!(is_answered(&called(&installation, NOBODY).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_organisation_has_so_many_effects() {
     let (installation, _folder) = bounded("tenant_effects_per_s", 1).await;
     let mut answered = 0;

@@ -316,6 +316,15 @@ impl Provider {
         }
     }
 
+    /// This provider at nobody's cost.
+    #[must_use]
+    pub fn unmetered(&self) -> Self {
+        Self {
+            meter: None,
+            ..self.clone()
+        }
+    }
+
     /// This provider under somebody's eyes, beside those that watch already.
     #[must_use]
     pub fn observed(&self, observer: Arc<dyn Observer>) -> Self {

@@ -22,7 +22,7 @@ impl Exchange {
     ) -> Result<(), Refused> {
         let moment = Moment::at(self.inner.clock.unix_ms_unsigned());
         let fingerprint = fingerprint(webhook);
-        let (guest, credentials, webhook) = (provider.clone(), credentials.clone(), webhook.clone());
+        let (guest, credentials, webhook) = (self.before_proof(provider), credentials.clone(), webhook.clone());
         let verdict = self
             .inner
             .performer

@@ -156,6 +156,15 @@ impl Exchange {
         versions
     }
 
+    /// A version as it looks at a webhook that nothing has proved yet. Anybody can send one, and must not use up what an
+    /// organisation may use; only its own provider is at its own cost.
+    pub(super) fn before_proof(&self, provider: &Provider) -> Provider {
+        match self.inner.registry.owner(provider.name()) {
+            Some(Party::Operator) => provider.unmetered(),
+            Some(Party::Organization(_)) | None => provider.clone(),
+        }
+    }
+
     /// A provider on its own inbound URL. An organisation's own pays for it.
     pub(super) fn provider_at_own_url(&self, name: &str) -> Option<Provider> {
         let provider = self.inner.registry.get(name)?;
