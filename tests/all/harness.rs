@@ -681,7 +681,7 @@ impl Reply {
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text());
-        self.json()["error"]["code"].as_str().unwrap().to_owned()
+        self.json()["code"].as_str().unwrap().to_owned()
     }
 }
 

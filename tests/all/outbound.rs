@@ -145,7 +145,7 @@ async fn a_carrier_that_refuses_leaves_a_failed_record_and_no_call() {
             .post("/telephony/initiate-call", installation.outbound())
             .await;
         assert_eq!(reply.status, answer, "{status}: {}", reply.text());
-        assert!(!reply.json()["error"]["message"].as_str().unwrap().is_empty());
+        assert!(!reply.json()["detail"].as_str().unwrap().is_empty());
         let record = installation.closed_call().await;
         assert_eq!(record["outcome"]["status"], "failed", "{record}");
         assert_eq!(record["outcome"]["reason"], "place_failed", "{record}");

@@ -231,7 +231,7 @@ async fn what_fails_at_the_carrier_leaves_nothing_behind() {
         rest.fail("POST", status, answer);
         let reply = gateway.save("plivo", &plivo()).await;
         assert_eq!(reply.status, told, "{status}: {}", reply.text());
-        let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+        let message = reply.json()["detail"].as_str().unwrap().to_owned();
         assert!(message.len() > 10 && !message.contains("0123456789abcdef"), "{message}");
         assert_eq!(gateway.others().await, 0);
     }
@@ -404,7 +404,7 @@ async fn a_call_takes_the_trunk_of_its_number() {
     let misfit = json!({ "name": "moon", "settings": { "region": "moon", "sip_domain": 7, "port": 1 } });
     let refused = api.post(&trunks, misfit).await;
     refused.refused(422);
-    let fields = refused.json()["error"]["fields"].to_string();
+    let fields = refused.json()["errors"].to_string();
     for field in ["settings.region", "settings.sip_domain", "settings.port"] {
         assert!(fields.contains(field), "{fields}");
     }
@@ -502,7 +502,7 @@ async fn a_configuration_that_is_not_ready_says_what_is_missing() {
         }
         let refused = gateway.api.post("/telephony/initiate-call", request.clone()).await;
         assert_eq!(refused.refused(400), "not_ready_for_outbound");
-        assert_eq!(refused.json()["error"]["message"], json!(reason));
+        assert_eq!(refused.json()["detail"], json!(reason));
     }
     assert!(gateway.calls().await.is_empty(), "no call was begun");
 }

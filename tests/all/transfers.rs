@@ -346,7 +346,7 @@ async fn a_client_asks_for_a_transfer() {
     ] {
         let reply = ask(body.clone()).await;
         assert_eq!(reply.refused(422), "invalid_fields", "{body}");
-        assert_eq!(reply.json()["error"]["fields"][0]["field"], field, "{body}");
+        assert_eq!(reply.json()["errors"][0]["field"], field, "{body}");
     }
     assert_eq!(
         installation.api.send(Method::DELETE, &path, None).await.refused(409),

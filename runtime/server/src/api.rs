@@ -10,11 +10,14 @@ mod agents;
 mod authentication;
 mod calls;
 mod configurations;
+mod document;
 mod error;
 mod form;
 mod initiate;
 mod mask;
 mod numbers;
+mod path;
+mod problem;
 mod providers;
 mod readiness;
 mod saving;
@@ -255,7 +258,7 @@ async fn unbroken<T: Send + 'static>(
         .unwrap_or_else(|error| Err(OperationError::Internal(error.to_string()).into()))
 }
 
-/// The routes of the API. It has no fallback: that belongs to the whole server.
+/// The routes of the API, and the answer to whatever no route of the server leads to.
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
     const PROVIDERS: &str = "/api/v1/organizations/telephony-providers";
@@ -322,6 +325,7 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
         )
         .route("/api/v1/calls/{call}/recording", get(calls::recording::<O>))
         .route("/api/v1/calls/{call}/timeline.svg", get(calls::timeline::<O>))
+        .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(operations)

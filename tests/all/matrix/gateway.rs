@@ -71,7 +71,7 @@ async fn not_placed(installation: &Installation, status: u16, code: &str) -> Str
         .post("/telephony/initiate-call", installation.outbound())
         .await;
     assert_eq!(reply.refused(status), code, "{}", reply.text());
-    let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+    let message = reply.json()["detail"].as_str().unwrap().to_owned();
     assert!((1..=500).contains(&message.chars().count()), "{message}");
     assert!(!message.contains(CALLEE), "{message}");
     let record = installation.closed_call().await;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::{ApiError, Operations, mask, timestamp};
 use crate::agent::Protocol;
 use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders};

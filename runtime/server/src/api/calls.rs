@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::{ApiError, OperationError, Operations, timestamp, transfers};
 use crate::store::{AgentId, CallFilter, CallRecord, CallState, EventRecord, OrganizationId, PAGE_ROWS_MAX};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use strowger_host::operation::Occasion;
@@ -12,6 +12,7 @@ use strowger_host::{Ability, Credentials};
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::readiness::Readiness;
 use super::saving::{self, Prepared};
 use super::{ApiError, OperationError, Operations, ProviderView, mask, timestamp, trunks, unbroken};

@@ -2,15 +2,14 @@
 
 use std::error::Error;
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 use strowger_host::child::ChildError;
 use strowger_host::operation::{FailureKind, FailureOwner};
 use strowger_host::{FieldProblem, LoadError};
 
 use super::OperationError;
+use super::problem::Problem;
 use crate::catalogue::CatalogueError;
 use crate::install::InstallError;
 use crate::store::StoreError;
@@ -20,8 +19,10 @@ use crate::store::StoreError;
 pub enum ApiError {
     /// No API key, or one that opens nothing.
     Unauthorized,
-    /// The body is no JSON object.
+    /// The body is no JSON object, or a header is not what it should be.
     Malformed(String),
+    /// The body is of a type that is not read.
+    UnsupportedMediaType,
     /// The body is larger than any honest one.
     TooLarge,
     /// Fields are missing, unknown or of the wrong shape: all of them.
@@ -70,69 +71,33 @@ impl From<OperationError> for ApiError {
     }
 }
 
-/// What a client is told.
-struct Told {
-    status: StatusCode,
-    code: String,
-    message: String,
-    fields: Vec<FieldProblem>,
-    /// Who can do something about it, where somebody said so.
-    owner: Option<FailureOwner>,
-    /// Whether the same request may succeed later.
-    retryable: bool,
-}
-
-impl Told {
-    fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code: code.into(),
-            message: message.into(),
-            fields: Vec::new(),
-            owner: None,
-            retryable: false,
-        }
-    }
-
-    fn fields(fields: Vec<FieldProblem>, message: impl Into<String>) -> Self {
-        Self {
-            fields,
-            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", message)
-        }
-    }
-
-    fn owner(self, owner: FailureOwner) -> Self {
-        Self {
-            owner: Some(owner),
-            ..self
-        }
-    }
-
-    fn retryable(self, retryable: bool) -> Self {
-        Self { retryable, ..self }
-    }
-}
-
 impl ApiError {
     /// The one place that decides; what is internal is not in it.
-    fn told(self) -> Told {
+    fn problem(self) -> Problem {
         match self {
-            Self::Unauthorized => Told::new(
+            Self::Unauthorized => Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "send an API key of an organization: `Authorization: Bearer <key>`",
             ),
-            Self::Malformed(problem) => Told::new(StatusCode::BAD_REQUEST, "malformed_body", problem),
-            Self::TooLarge => Told::new(
+            Self::Malformed(problem) => Problem::new(StatusCode::BAD_REQUEST, "malformed_body", problem),
+            Self::UnsupportedMediaType => Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body must be JSON: send it with `Content-Type: application/json`",
+            ),
+            Self::TooLarge => Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
                 format!("the body is larger than {} bytes", super::BODY_BYTES_MAX),
             ),
-            Self::Fields(fields) => Told::fields(fields, "some fields are not right; nothing was changed"),
-            Self::Refused(code, message) => Told::new(StatusCode::BAD_REQUEST, code, message),
-            Self::Conflict(code, message) => Told::new(StatusCode::CONFLICT, code, message),
-            Self::NotFound(what) => Told::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}")),
-            Self::MethodNotAllowed => Told::new(
+            Self::Fields(fields) => Problem::fields(fields, "some fields are not right; nothing was changed"),
+            Self::Refused(code, message) => Problem::new(StatusCode::BAD_REQUEST, code, message),
+            Self::Conflict(code, message) => Problem::new(StatusCode::CONFLICT, code, message),
+            Self::NotFound(what) => {
+                Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+            }
+            Self::MethodNotAllowed => Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "this resource has no such method",
@@ -143,38 +108,38 @@ impl ApiError {
     }
 }
 
-fn install(error: &InstallError) -> Told {
+fn install(error: &InstallError) -> Problem {
     let message = error.to_string();
     match error {
-        InstallError::Busy(_) => Told::new(StatusCode::TOO_MANY_REQUESTS, error.code(), message).retryable(true),
+        InstallError::Busy(_) => Problem::new(StatusCode::TOO_MANY_REQUESTS, error.code(), message).retryable(true),
         InstallError::Load(LoadError::TooLarge { .. }) => {
-            Told::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), message)
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), message)
         }
-        InstallError::TooMuchInstalled { .. } => Told::new(StatusCode::CONFLICT, error.code(), message),
+        InstallError::TooMuchInstalled { .. } => Problem::new(StatusCode::CONFLICT, error.code(), message),
         InstallError::Signature(_)
         | InstallError::OtherDigest { .. }
         | InstallError::NoDigest(_)
         | InstallError::Load(_)
-        | InstallError::NotConformant { .. } => Told::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
+        | InstallError::NotConformant { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
         InstallError::Examination(ChildError::Unavailable(_)) => internal(&message, None),
-        InstallError::Examination(_) => Told::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
+        InstallError::Examination(_) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), message),
         InstallError::Catalogue(error) => match error {
-            CatalogueError::NotYours { .. } => Told::new(StatusCode::FORBIDDEN, "not_yours", message),
-            CatalogueError::NoSuchDigest { .. } => Told::new(StatusCode::NOT_FOUND, "not_found", message),
+            CatalogueError::NotYours { .. } => Problem::new(StatusCode::FORBIDDEN, "not_yours", message),
+            CatalogueError::NoSuchDigest { .. } => Problem::new(StatusCode::NOT_FOUND, "not_found", message),
             CatalogueError::UndeclaredHosts { .. } => {
-                Told::new(StatusCode::UNPROCESSABLE_ENTITY, "undeclared_hosts", message)
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "undeclared_hosts", message)
             }
             CatalogueError::UnconfirmedHosts { .. } => {
-                Told::new(StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed_hosts", message)
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed_hosts", message)
             }
-            CatalogueError::Share { .. } => Told::new(StatusCode::UNPROCESSABLE_ENTITY, "share", message),
+            CatalogueError::Share { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "share", message),
             CatalogueError::Component(_) | CatalogueError::Store(_) => internal(&message, error.source()),
         },
         InstallError::Internal(_) => internal(&message, None),
     }
 }
 
-fn operation(error: OperationError) -> Told {
+fn operation(error: OperationError) -> Problem {
     let message = error.to_string();
     match error {
         OperationError::Fields(fields) => {
@@ -182,7 +147,7 @@ fn operation(error: OperationError) -> Told {
                 field: format!("config.{field}"),
                 problem,
             });
-            Told::fields(fields.collect(), message)
+            Problem::fields(fields.collect(), message)
         }
         OperationError::Failed(failure) => {
             let status = match failure.kind {
@@ -192,24 +157,26 @@ fn operation(error: OperationError) -> Told {
                 FailureKind::Quota => StatusCode::PAYMENT_REQUIRED,
                 FailureKind::Carrier | FailureKind::Internal => StatusCode::BAD_GATEWAY,
             };
-            Told::new(status, failure.code, failure.message)
+            Problem::of_provider(status, &failure.code, failure.message)
                 .owner(failure.owner)
                 .retryable(failure.retryable)
         }
-        OperationError::AtCapacity => Told::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true),
-        OperationError::OverBudget(_) | OperationError::KeepsTooMuch(_) => {
-            Told::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
+        OperationError::AtCapacity => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true)
         }
-        OperationError::Stopping => Told::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retryable(true),
+        OperationError::OverBudget(_) | OperationError::KeepsTooMuch(_) => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
+        }
+        OperationError::Stopping => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).retryable(true),
         OperationError::ProviderMissing => {
-            Told::new(StatusCode::SERVICE_UNAVAILABLE, "provider_missing", message).owner(FailureOwner::Operator)
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_missing", message).owner(FailureOwner::Operator)
         }
         OperationError::ProviderFault { .. } => {
-            Told::new(StatusCode::BAD_GATEWAY, "provider_fault", message).owner(FailureOwner::Operator)
+            Problem::new(StatusCode::BAD_GATEWAY, "provider_fault", message).owner(FailureOwner::Operator)
         }
-        OperationError::Store(StoreError::NotFound { what }) => ApiError::NotFound(what).told(),
-        OperationError::Store(StoreError::Conflict { .. }) => Told::new(StatusCode::CONFLICT, "conflict", message),
-        OperationError::Store(StoreError::Locked) => Told::new(
+        OperationError::Store(StoreError::NotFound { what }) => ApiError::NotFound(what).problem(),
+        OperationError::Store(StoreError::Conflict { .. }) => Problem::new(StatusCode::CONFLICT, "conflict", message),
+        OperationError::Store(StoreError::Locked) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
             "the database is busy; try again",
@@ -227,9 +194,9 @@ fn operation(error: OperationError) -> Told {
 }
 
 /// The cause goes to the log, where the operator looks; the client learns that it is not its fault.
-fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> Told {
+fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> Problem {
     tracing::error!(problem, cause, "a request to the API failed");
-    Told::new(
+    Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal",
         "the gateway failed; its operator finds the cause in the log",
@@ -239,25 +206,13 @@ fn internal(problem: &str, cause: Option<&(dyn Error + 'static)>) -> Told {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Told {
-            status,
-            code,
-            message,
-            fields,
-            owner,
-            retryable,
-        } = self.told();
-        let body = Json(json!({
-            "error": { "code": code, "message": message, "fields": fields, "owner": owner, "retryable": retryable }
-        }));
-        let mut response = (status, body).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
+        self.problem().into_response()
     }
+}
+
+/// Whatever no route leads to.
+pub(super) async fn no_such_path() -> ApiError {
+    ApiError::NotFound("resource; /api/v1/docs lists them all")
 }
 
 pub(super) async fn method_not_allowed() -> ApiError {

@@ -2,10 +2,12 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use strowger_host::FieldProblem;
 
-use super::ApiError;
+use super::{ApiError, document};
 
 /// The fields of a request's body. Each is taken once; what is left at the end is unknown.
 #[derive(Debug, Default)]
@@ -19,36 +21,56 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| ApiError::TooLarge)?;
-        match serde_json::from_slice(&body) {
+        match document::parse(&body) {
             Ok(Value::Object(fields)) => Ok(Self {
                 fields,
                 ..Self::default()
             }),
             Ok(_) => Err(ApiError::Malformed("the body must be a JSON object".to_owned())),
-            Err(error) => {
-                let (line, column) = (error.line(), error.column());
-                Err(ApiError::Malformed(format!(
-                    "the body must be a JSON object; it stops being JSON at line {line}, column {column}"
-                )))
-            }
+            Err(problem) => Err(ApiError::Malformed(format!(
+                "the body must be a JSON object; {problem}"
+            ))),
         }
     }
+}
+
+/// Whether the body claims to be JSON in UTF-8; one that claims nothing is tried.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return !headers.contains_key(CONTENT_TYPE);
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
+    let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
+    let kind = kind.trim().to_ascii_lowercase();
+    let charset = parameters
+        .split(';')
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, charset)| charset.trim().trim_matches('"'));
+    (kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json")))
+        && charset.is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8"))
 }
 
 impl Form {
     /// The fields of a query string.
     pub(super) fn of_query(query: Option<&str>) -> Self {
-        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        let fields = pairs
-            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect();
-        Self {
-            fields,
-            ..Self::default()
+        let mut form = Self::default();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let value = Value::String(value.into_owned());
+            if form.fields.insert(name.clone().into_owned(), value).is_some() {
+                form.problem(&name, "is there twice; send it once");
+            }
         }
+        form
     }
 
     /// Adds a problem with a field.

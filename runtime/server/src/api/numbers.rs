@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use strowger_call::address::ADDRESS_CHARS_MAX;
@@ -13,6 +13,7 @@ use strowger_host::operation::{FailureKind, Ownership, Synchronisation};
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::{ApiError, OperationError, Operations, configurations, timestamp, unbroken};
 use crate::store::{
     AgentId, Configuration, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, TrunkId, WrittenAddress,

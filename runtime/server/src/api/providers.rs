@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use strowger_host::{Ability, LoadError};
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::timestamp::{optional, rfc3339};
 use super::{ApiError, Operations, ProviderView, unbroken};
 use crate::catalogue::Catalogued;

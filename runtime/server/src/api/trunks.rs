@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use strowger_host::operation::Trunk as CarrierTrunk;
@@ -12,6 +12,7 @@ use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::path::Path;
 use super::{ApiError, OperationError, Operations, ProviderView, configurations, timestamp, unbroken};
 use crate::store::{Configuration, NewTrunk, OrganizationId, StoreError, Trunk, TrunkContent, TrunkId};
 

@@ -22,7 +22,7 @@ const PROVIDER_CALL: Unique = Unique {
 };
 
 /// The most calls or events that one page has.
-pub const PAGE_ROWS_MAX: u32 = 500;
+pub const PAGE_ROWS_MAX: u32 = 200;
 
 /// A new identifier for a call. They sort by time.
 #[must_use]

@@ -157,7 +157,7 @@ async fn a_failure_at_the_carrier_stores_nothing() {
     ] {
         server.fake.answer(|answers| answers.set = Some(answer));
         let (found, body) = server.post(CONFIGS, create.clone()).await;
-        assert_eq!((found, body["error"]["code"].as_str()), (status, Some(code)), "{body}");
+        assert_eq!((found, body["code"].as_str()), (status, Some(code)), "{body}");
         assert_eq!(server.get(CONFIGS).await.1["configurations"], json!([]));
     }
 
@@ -173,11 +173,11 @@ async fn a_failure_at_the_carrier_stores_nothing() {
         .await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(
-        body["error"]["message"], "The carrier says no.",
+        body["detail"], "The carrier says no.",
         "the carrier's verdict tells what to do"
     );
     assert_eq!(
-        (&body["error"]["owner"], &body["error"]["retryable"]),
+        (&body["owner"], &body["retryable"]),
         (&json!("user"), &json!(false)),
         "and who can do it"
     );
@@ -225,10 +225,7 @@ async fn the_carrier_is_not_asked_for_what_will_be_refused() {
         "their number is routed by that account: {body}"
     );
     assert!(
-        body["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("another organization"),
+        body["detail"].as_str().unwrap().contains("another organization"),
         "{body}"
     );
     let asked = server.fake.asked();
@@ -271,14 +268,14 @@ async fn the_providers_checklist_decides_whether_calls_go_out() {
     let request = json!({ "agent_id": agent, "phone_number": "+442079460000", "telephony_configuration_id": id });
     let (status, body) = server.post(initiate, request.clone()).await;
     assert_eq!(
-        (status, &body["error"]["message"]),
+        (status, &body["detail"]),
         (StatusCode::BAD_REQUEST, &json!("Do sip_domain."))
     );
     // The steps say that it is ready, and still there is no number to show.
     server.fake.answer(|answers| answers.steps = Vec::new());
     let (status, body) = server.post(initiate, request.clone()).await;
     assert_eq!(
-        (status, body["error"]["code"].as_str()),
+        (status, body["code"].as_str()),
         (StatusCode::BAD_REQUEST, Some("caller_id_missing"))
     );
     server
@@ -308,7 +305,7 @@ async fn a_component_that_fails_does_not_hide_the_configuration() {
     let request = json!({ "agent_id": agent, "phone_number": "+442079460000" });
     let (status, body) = server.post("/api/v1/telephony/initiate-call", request.clone()).await;
     assert_eq!(
-        (status, body["error"]["code"].as_str()),
+        (status, body["code"].as_str()),
         (StatusCode::BAD_GATEWAY, Some("provider_fault"))
     );
     // Another configuration is not held up by it.

@@ -1,0 +1,117 @@
+//! How a refusal looks on the wire: problem details of RFC 9457, with members of our own.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use strowger_host::FieldProblem;
+use strowger_host::operation::FailureOwner;
+
+/// What the types of problems begin with. They are names: nothing needs to be there.
+const TYPES: &str = "https://strowger.dev/problems/";
+/// How many fields one answer tells of. Somebody with more has other trouble.
+const ERRORS_MAX: usize = 100;
+/// How much of a field's name is repeated, in characters: it may be the client's invention.
+const FIELD_CHARS_MAX: usize = 80;
+
+/// A refusal, as a client reads it.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    /// URI that names the kind of problem. It ends with the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words; the same for every problem of the kind.
+    title: String,
+    /// HTTP status.
+    status: u16,
+    /// What is wrong with this request, and what to do.
+    detail: String,
+    /// The kind of problem, for programs.
+    code: String,
+    /// Every field that is wrong.
+    errors: Vec<FieldProblem>,
+    /// Who can do something about it, where that is known.
+    owner: Option<FailureOwner>,
+    /// Whether the same request may succeed later.
+    retryable: bool,
+}
+
+impl Problem {
+    /// Of a kind that belongs to the gateway.
+    pub(super) fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Self {
+        let code = code.into();
+        Self {
+            kind: format!("{TYPES}{code}"),
+            title: title(&code),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            owner: None,
+            retryable: false,
+        }
+    }
+
+    /// Of a kind that a provider has named: its codes must not pass for ours.
+    pub(super) fn of_provider(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("{TYPES}provider/{code}"),
+            ..Self::new(status, code, detail)
+        }
+    }
+
+    pub(super) fn fields(errors: Vec<FieldProblem>, detail: impl Into<String>) -> Self {
+        let short = |FieldProblem { field, problem }| FieldProblem {
+            field: shortened(field),
+            problem,
+        };
+        Self {
+            errors: errors.into_iter().take(ERRORS_MAX).map(short).collect(),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_fields", detail)
+        }
+    }
+
+    pub(super) fn owner(self, owner: FailureOwner) -> Self {
+        Self {
+            owner: Some(owner),
+            ..self
+        }
+    }
+
+    pub(super) fn retryable(self, retryable: bool) -> Self {
+        Self { retryable, ..self }
+    }
+}
+
+/// `invalid_fields` → `Invalid fields`.
+fn title(code: &str) -> String {
+    let mut words = code.replace(['_', '-'], " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+fn shortened(mut name: String) -> String {
+    if let Some((end, _)) = name.char_indices().nth(FIELD_CHARS_MAX) {
+        name.truncate(end);
+        name.push('…');
+    }
+    name
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
