@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod agents;
+mod browser;
 mod carriers;
 mod cli;
 mod components;

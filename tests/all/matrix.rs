@@ -24,6 +24,8 @@ use crate::harness;
 
 /// How many carriers there are.
 const CARRIERS: usize = 7;
+/// A telephone without a carrier behind it, which a simulated carrier could not play: `crate::browser` asks it the same.
+const NO_CARRIERS: [&str; 1] = ["browser"];
 /// Where the gateway is reached, as carriers see it.
 const GATEWAY: &str = "https://gateway.example";
 const DISPATCHER: &str = "https://gateway.example/api/v1/telephony/inbound/run";
@@ -107,6 +109,8 @@ fn arrived(request: WebhookRequest) -> Webhook {
 #[test]
 fn every_component_has_a_simulated_carrier_and_there_are_seven() {
     let simulated: Vec<&str> = carriers().iter().map(|carrier| carrier.name()).collect();
-    assert_eq!(components(), simulated);
+    let mut built = components();
+    built.retain(|name| !NO_CARRIERS.contains(&name.as_str()));
+    assert_eq!(built, simulated);
     assert_eq!(simulated.len(), CARRIERS);
 }

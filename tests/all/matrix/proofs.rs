@@ -9,6 +9,7 @@
 //! | Vonage | body of a POST, query of a GET, account, application; **no URL** | 5 minutes | an event names its call, and another call does not listen to it |
 //! | Telnyx | timestamp, body; **no URL** | 5 minutes each way | `client_state` and the call's identifier: another call does not listen |
 //! | Cloudonix | **nothing**: it presents a shared key | none | TLS; the domain must be the configured one; an event names its session |
+//! | a browser (`crate::browser`) | route, call, body with time and nonce; **not the host, no query** | nonce, once; 5 minutes | nothing of the query is read; a call's identifier is one gateway's |
 
 mod carriers;
 

@@ -106,7 +106,8 @@ impl Readiness {
 }
 
 /// The configuration that an outbound call goes over. One that the client names is what it gets, or nothing. Else, of the
-/// active ones, in the order of the store, the first that is ready; when none is, the reason of the first.
+/// active ones, in the order of the store, the first that is ready; when none is, the reason of the first. One whose provider
+/// asks no host for anything reaches nobody outside, and is only taken by name.
 pub(super) async fn outbound<O: Operations>(
     operations: &O,
     organization: &OrganizationId,
@@ -126,7 +127,11 @@ pub(super) async fn outbound<O: Operations>(
         }
         None => {
             let mut all = operations.store().configurations(organization).await?;
-            all.retain(|configuration| configuration.inactive.is_none());
+            all.retain(|configuration| {
+                let provider = operations.provider(organization, &configuration.provider);
+                let dials = provider.is_none_or(|provider| !provider.spec.egress_hosts.is_empty());
+                configuration.inactive.is_none() && dials
+            });
             all
         }
     };
