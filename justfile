@@ -275,9 +275,11 @@ bench: providers
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 
-# Measure what a sandboxed provider costs in each language (docs/sandbox.md)
-bench-sandbox: samples
+# Measure what a sandboxed provider costs in each language, and what hostile guests do to other people's calls (docs/sandbox.md); about five minutes beside the builds
+bench-sandbox: samples providers guests
+    cargo build --locked --release --package strowger-server --package strowger-simulator
     cargo bench --locked --package strowger-tests --bench sandbox
+    target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}" --hostile target/{{ wasm }}/component/strowger_hostile_guest.wasm --seconds 18
 
 # Feed random bytes to whatever eats a stranger's, so many seconds for each target; one target, or all (`fuzz/`)
 fuzz seconds="60" target="":

@@ -1,9 +1,11 @@
-//! What a sandboxed provider costs in each language: the time until it takes calls, a fresh instance, a frame, and the memory of a
+//! What a sandboxed provider costs in each language: the time until it is installed and takes calls, a fresh instance, a frame, and the memory of a
 //! live leg. Prints the table of docs/sandbox.md. The components are the four samples of the same carrier.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 
 use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -19,9 +21,9 @@ const LEGS: usize = 50;
 
 fn main() {
     println!(
-        "| language | size | compile | load from the cache | fresh instance and first call p50 (p99) | a frame in p50 (p99) | a frame out p50 (p99) | memory of a live leg |"
+        "| language | size | install to ready | compile | load from the cache | fresh instance and first call p50 (p99) | a frame in p50 (p99) | a frame out p50 (p99) | memory of a live leg |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
     for language in LANGUAGES {
         row(language);
     }
@@ -64,12 +66,29 @@ fn row(language: &str) {
     let frame = MediaFrame::Audio(vec![0x7f; 160]);
     let frame_out = many(FRAMES, || drop(black_box(leg.serialize(&frame).expect("it runs"))));
     println!(
-        "| {language} | {} KiB | {} | {} | {fresh} | {frame_in} | {frame_out} | {} KiB |",
+        "| {language} | {} KiB | {} | {} | {} | {fresh} | {frame_in} | {frame_out} | {} KiB |",
         bytes.len() / 1024,
+        shown(install(&path)),
         shown(compile),
         shown(cached),
         leg_bytes / 1024
     );
+}
+
+/// `strowger provider add` on an empty installation: examined in a process of its own, the conformance suite passed, adopted.
+fn install(component: &Path) -> Duration {
+    let program = root().join("target/release/strowger");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (took, output) = timed(|| {
+        Command::new(&program)
+            .args(["provider", "add", "--yes", "--data-dir"])
+            .arg(folder.path())
+            .arg(component)
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}; build it in release mode", program.display()))
+    });
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    took
 }
 
 fn open(provider: &Provider) -> strowger_host::MediaLeg {

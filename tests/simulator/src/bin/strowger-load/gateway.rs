@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -31,8 +31,18 @@ pub(crate) struct Installation {
 pub(crate) struct GatewayProcess {
     process: Process,
     pub(crate) address: SocketAddr,
+    /// Of a Strowger; the relay has none.
+    strowger: Option<Running>,
+}
+
+/// What is needed to work on a gateway's data beside it.
+#[derive(Debug)]
+struct Running {
+    program: PathBuf,
     /// Removed with everything in it.
-    _data: Option<TempDir>,
+    data: TempDir,
+    /// The organisation of the calls that are measured.
+    key: String,
 }
 
 #[derive(Debug)]
@@ -70,7 +80,7 @@ impl GatewayProcess {
         Ok(Self {
             process,
             address,
-            _data: None,
+            strowger: None,
         })
     }
 
@@ -85,22 +95,7 @@ impl GatewayProcess {
         let data = tempfile::tempdir().context("cannot make a folder for the gateway's data")?;
         // Free now; nobody on this machine takes ports by number at random.
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let created = Command::new(&installation.strowger)
-            .args(["org", "create", "Load", "--data-dir"])
-            .arg(data.path())
-            .output()
-            .with_context(|| format!("cannot run {}", installation.strowger.display()))?;
-        let text = String::from_utf8_lossy(&created.stdout);
-        let Some(key) = text
-            .lines()
-            .find_map(|line| line.strip_prefix("API key"))
-            .map(str::trim)
-        else {
-            bail!(
-                "no organisation was created: {}",
-                String::from_utf8_lossy(&created.stderr)
-            );
-        };
+        let key = organization(&installation.strowger, &data, "Load")?;
         let log = data.path().join("strowger.log");
         let route = format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr());
         let child = Command::new(&installation.strowger)
@@ -119,7 +114,11 @@ impl GatewayProcess {
         let mut gateway = Self {
             process: Process(child),
             address,
-            _data: Some(data),
+            strowger: Some(Running {
+                program: installation.strowger.clone(),
+                data,
+                key: key.clone(),
+            }),
         };
         let began = Instant::now();
         while tokio::net::TcpStream::connect(address).await.is_err() || !gateway.answers().await {
@@ -131,7 +130,7 @@ impl GatewayProcess {
             }
             sleep(START_POLL).await;
         }
-        gateway.set_up(carrier, protocol, agent_url, key).await?;
+        gateway.set_up(carrier, protocol, agent_url, &key).await?;
         Ok(gateway)
     }
 
@@ -168,7 +167,37 @@ impl GatewayProcess {
         Ok(())
     }
 
-    async fn post(&self, key: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+    fn running(&self) -> anyhow::Result<&Running> {
+        self.strowger.as_ref().context("the relay has no data")
+    }
+
+    /// Makes another organisation; its API key.
+    pub(crate) fn organization(&self, name: &str) -> anyhow::Result<String> {
+        let running = self.running()?;
+        organization(&running.program, &running.data, name)
+    }
+
+    /// Runs a command of the program on this gateway's data; what it prints.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let running = self.running()?;
+        let mut command = Command::new(&running.program);
+        command.args(arguments).arg("--data-dir").arg(running.data.path());
+        tokio::task::spawn_blocking(move || output(command)).await?
+    }
+
+    /// The version that the newest call went over.
+    pub(crate) async fn newest_version(&self) -> anyhow::Result<String> {
+        let response = client()?
+            .get(format!("{}/api/v1/calls?limit=1", self.url()))
+            .bearer_auth(&self.running()?.key)
+            .send()
+            .await?;
+        let calls: Value = serde_json::from_str(&response.text().await?)?;
+        let version = calls["calls"][0]["provider_version"].as_str();
+        version.map(str::to_owned).context("the newest call has no version")
+    }
+
+    pub(crate) async fn post(&self, key: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
         let response = client()?
             .post(format!("{}/api/v1{path}", self.url()))
             .bearer_auth(key)
@@ -185,7 +214,25 @@ impl GatewayProcess {
     }
 }
 
-fn client() -> reqwest::Result<reqwest::Client> {
+/// Makes an organisation; its API key.
+fn organization(program: &Path, data: &TempDir, name: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(program);
+    command.args(["org", "create", name, "--data-dir"]).arg(data.path());
+    let text = output(command)?;
+    let key = text.lines().find_map(|line| line.strip_prefix("API key"));
+    key.map(|key| key.trim().to_owned())
+        .context("the new organisation has no key")
+}
+
+fn output(mut command: Command) -> anyhow::Result<String> {
+    let output = command.stdin(Stdio::null()).output().context("cannot run the gateway's program")?;
+    if !output.status.success() {
+        bail!("a command failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
     // The client wants to know how TLS would be done, although everything here is plain text. An error means that it knows.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build()

@@ -5,6 +5,7 @@
     reason = "a command line tool talks to its user"
 )]
 
+mod beside;
 mod gateway;
 mod suite;
 mod usage;
@@ -19,7 +20,7 @@ use strowger_simulator::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{gateway::Installation, suite::SuitePlan};
+use crate::{beside::Beside, gateway::Installation, suite::SuitePlan};
 
 /// Measures a gateway under load, from outside.
 ///
@@ -36,6 +37,9 @@ struct Arguments {
     /// Folder with provider components, for --strowger
     #[arg(long, env = "STROWGER_PROVIDERS", value_name = "DIR")]
     providers: Option<PathBuf>,
+    /// A hostile component: measures what forty of its calls, or the adoption of a version, do to the calls beside them, with --strowger
+    #[arg(long, value_name = "FILE", requires = "strowger")]
+    hostile: Option<PathBuf>,
     /// Seconds of each run with webhooks, for --strowger; 0 leaves them out
     #[arg(long, default_value_t = 8)]
     webhook_seconds: u64,
@@ -130,7 +134,9 @@ async fn work(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result<()> {
-    let calls = if arguments.calls.is_empty() {
+    let calls = if arguments.calls.is_empty() && arguments.hostile.is_some() {
+        vec![50]
+    } else if arguments.calls.is_empty() {
         vec![1, 50, 200]
     } else {
         arguments.calls.clone()
@@ -147,10 +153,15 @@ async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result
         Some(protocol) => vec![protocol.into()],
         None => vec![AgentProtocol::Strowger, AgentProtocol::MediaStreams],
     };
+    let providers = arguments.providers.clone().context("--providers is missing")?;
+    let shelf = match &arguments.hostile {
+        Some(hostile) => Some(beside::shelf(&providers, hostile)?),
+        None => None,
+    };
     let plan = SuitePlan {
         installation: Installation {
             strowger,
-            providers: arguments.providers.clone().context("--providers is missing")?,
+            providers: shelf.as_ref().map_or(providers, |shelf| shelf.path().to_owned()),
         },
         carrier: by_name(&arguments.carrier).context("no such carrier")?,
         protocols,
@@ -158,7 +169,8 @@ async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result
         calls,
         duration,
         ramp,
-        webhook_duration: Duration::from_secs(arguments.webhook_seconds),
+        webhook_duration: Duration::from_secs(if shelf.is_some() { 0 } else { arguments.webhook_seconds }),
+        beside: shelf.as_ref().map_or_else(Vec::new, |_| Beside::ALL.to_vec()),
     };
     let report = suite::run(&plan, |next| eprintln!("{next} …")).await?;
     if !arguments.json {

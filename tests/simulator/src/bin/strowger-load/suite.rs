@@ -12,6 +12,7 @@ use strowger_simulator::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
+    beside::{Beside, Crowd, Harm, adopt_version},
     gateway::{GatewayProcess, Installation},
     usage::{self, Reading, Usage},
 };
@@ -38,6 +39,8 @@ pub(crate) struct SuitePlan {
     pub(crate) ramp: Duration,
     /// Of each run with webhooks.
     pub(crate) webhook_duration: Duration,
+    /// Measures what these do to the calls, instead of all the rest.
+    pub(crate) beside: Vec<Beside>,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,6 +62,8 @@ struct WebhookRun {
 #[derive(Debug, Serialize)]
 struct CallRun {
     through: Through,
+    beside: Beside,
+    harm: Harm,
     report: LoadReport,
     /// Over the steady part, in which all calls have media.
     usage: Usage,
@@ -107,10 +112,18 @@ pub(crate) async fn run(plan: &SuitePlan, mut progress: impl FnMut(&str)) -> any
     }
     let mut calls = Vec::new();
     for &count in &plan.calls {
+        for &beside in &plan.beside {
+            progress(&format!("{count} calls beside {}", beside.name()));
+            let through = Through::Strowger(AgentProtocol::Strowger);
+            calls.push(measure_calls(plan, through, count, beside).await?);
+        }
+        if !plan.beside.is_empty() {
+            continue;
+        }
         let through = std::iter::once(Through::Relay).chain(plan.protocols.iter().copied().map(Through::Strowger));
         for through in through {
             progress(&format!("{count} calls through {}", through.name()));
-            calls.push(measure_calls(plan, through, count).await?);
+            calls.push(measure_calls(plan, through, count, Beside::Nothing).await?);
         }
     }
     Ok(SuiteReport {
@@ -157,7 +170,7 @@ async fn measure_webhooks(
     })
 }
 
-async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize) -> anyhow::Result<CallRun> {
+async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize, beside: Beside) -> anyhow::Result<CallRun> {
     // A carrier of its own, too: it remembers where an earlier gateway wanted to be called.
     let carrier = RunningCarrier::start(plan.carrier, Options::default()).await?;
     let agent = LoadAgent::start(through.protocol(), ([127, 0, 0, 1], 0).into()).await?;
@@ -177,10 +190,23 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize) -> anyh
     load::run(&carrier, &agent, &load(1, WARM_UP, Duration::ZERO)).await?;
     let resident_before_kib = usage::resident_kib(gateway.pid())?;
 
+    let crowd = Crowd::start(&gateway, beside).await?;
     let begin = Instant::now();
     let steady = async {
         sleep_until(begin + plan.ramp + SETTLING).await;
         let before = (Reading::take(gateway.pid())?, agent.outstanding());
+        let adopted = match beside {
+            Beside::Adoption => {
+                let provider = plan.carrier.name();
+                let component = plan.installation.providers.join(format!("{provider}.wasm"));
+                Some(adopt_version(&gateway, &component, provider).await?)
+            }
+            _ => None,
+        };
+        anyhow::ensure!(
+            Instant::now() < begin + plan.duration - BEFORE_END,
+            "--seconds: the calls ended before the version was adopted; give it more"
+        );
         sleep_until(begin + plan.duration - BEFORE_END).await;
         let after = (Reading::take(gateway.pid())?, agent.outstanding());
         let usage = after.0.since(&before.0);
@@ -188,14 +214,23 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize) -> anyh
             usage,
             after.1.frames_since(before.1),
             usage::resident_kib(gateway.pid())?,
+            adopted,
         ))
     };
-    let load = load(calls, plan.duration, plan.ramp);
-    let (report, steady) = tokio::join!(load::run(&carrier, &agent, &load), steady);
-    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib) =
+    let measured = load(calls, plan.duration, plan.ramp);
+    let (report, steady) = tokio::join!(load::run(&carrier, &agent, &measured), steady);
+    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib, adopted) =
         steady.context("the gateway cannot be looked at any more")?;
+    let harm = crowd.harm();
+    if let Some(adopted) = adopted {
+        load::run(&carrier, &agent, &load(1, WARM_UP, Duration::ZERO)).await?;
+        let version = gateway.newest_version().await?;
+        anyhow::ensure!(version == adopted, "a new call goes over {version} and not over {adopted}");
+    }
     Ok(CallRun {
         through,
+        beside,
+        harm,
         report: report?,
         usage,
         frames_lost_to_agent,
@@ -233,8 +268,12 @@ impl SuiteReport {
         let mut text = format!("Machine: {}. Carrier: {}.\n", self.machine, self.carrier);
         // Writing to a string cannot fail.
         let _ = self.write_webhooks(&mut text);
-        let _ = self.write_latency(&mut text);
-        let _ = self.write_added(&mut text);
+        if self.calls.iter().any(|run| run.beside != Beside::Nothing) {
+            let _ = self.write_beside(&mut text);
+        } else {
+            let _ = self.write_latency(&mut text);
+            let _ = self.write_added(&mut text);
+        }
         let _ = self.write_cost(&mut text);
         text
     }
@@ -294,6 +333,32 @@ impl SuiteReport {
                 pacing_jitter.p50_ms,
                 pacing_jitter.p99_ms,
                 pacing_jitter.p999_ms,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_beside(&self, text: &mut String) -> std::fmt::Result {
+        text.push_str("\n### Pacing at the carrier and latency one way, beside others (ms)\n\n");
+        text.push_str("| calls | beside | jitter p50 | p99 | p99.9 | to agent p50 | p99 | to carrier p50 | p99 | hostile calls, refused, misdeeds |\n");
+        text.push_str("|--:|---|--:|--:|--:|--:|--:|--:|--:|---|\n");
+        for run in &self.calls {
+            let report = &run.report;
+            writeln!(
+                text,
+                "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {}, {}, {} |",
+                report.calls,
+                run.beside.name(),
+                report.pacing_jitter.p50_ms,
+                report.pacing_jitter.p99_ms,
+                report.pacing_jitter.p999_ms,
+                report.carrier_to_agent.p50_ms,
+                report.carrier_to_agent.p99_ms,
+                report.agent_to_carrier.p50_ms,
+                report.agent_to_carrier.p99_ms,
+                run.harm.calls,
+                run.harm.refused,
+                run.harm.misdeeds,
             )?;
         }
         Ok(())
