@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha1::Sha1;
 use strowger_server::gateway::{Gateway, StartError};
 use strowger_server::settings::{Flags, Settings};
-use strowger_server::store::{ApiKey, ApiKeyId, OrganizationId};
+use strowger_server::store::{ApiKey, ApiKeyId, NewApiKey, OrganizationId, Role};
 use strowger_simulator::agent::{Agent, AgentOptions, AgentProtocol, AgentReport, AgentScript, AgentSession};
 use strowger_simulator::exchange::CallHandle;
 use strowger_simulator::g711::{decode_mulaw, encode_mulaw};
@@ -555,7 +555,13 @@ impl Api {
             .unwrap();
         let key = ApiKey::generate().unwrap();
         store
-            .create_api_key(&organization.id, &ApiKeyId::generate(), "tests", &key, now)
+            .create_api_key(
+                &organization.id,
+                &NewApiKey::lasting(ApiKeyId::generate(), "tests"),
+                Role::Admin,
+                &key,
+                now,
+            )
             .await
             .unwrap();
         Self {

@@ -6,7 +6,9 @@
 //!
 //! Webhooks and media sockets are not here: carriers have no API key.
 
+mod access;
 mod agents;
+mod audit;
 mod authentication;
 mod calls;
 mod configurations;
@@ -14,13 +16,16 @@ mod document;
 mod error;
 mod form;
 mod initiate;
+mod keys;
 mod mask;
 mod numbers;
+mod operator;
 mod path;
 mod problem;
 mod providers;
 mod readiness;
 mod saving;
+mod session;
 mod timestamp;
 mod transfers;
 mod trunks;
@@ -32,9 +37,9 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router, middleware};
 use strowger_call::{Address, TransferFailure, TransferId};
 use strowger_host::operation::{
     AppliedTrunk, DetailGroup, DetectionMode, Failure, Occasion, Ownership, SetField, SetupStep, Synchronisation, Trunk,
@@ -54,6 +59,7 @@ use crate::store::{
 };
 
 pub use self::error::ApiError;
+pub(crate) use self::timestamp::rfc3339;
 
 /// The largest body of a request, in bytes: a configuration with every field at its longest is smaller.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -141,6 +147,9 @@ pub trait Operations: Send + Sync + 'static {
 
     /// Wall-clock time.
     fn now(&self) -> UnixMs;
+
+    /// Where clients reach this gateway: scheme and authority, no trailing slash.
+    fn public_base(&self) -> &str;
 
     /// The catalogue of providers. Whoever changes it has it followed with [`Self::refresh_providers`].
     fn catalogue(&self) -> &Catalogue;
@@ -258,6 +267,40 @@ async fn unbroken<T: Send + 'static>(
         .unwrap_or_else(|error| Err(OperationError::Internal(error.to_string()).into()))
 }
 
+/// Keys, sessions, the audit log, and what is the operator's.
+fn access_routes<O: Operations>() -> Router<Arc<O>> {
+    const PROVIDERS: &str = "/api/v1/operator/telephony-providers";
+    let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
+    Router::new()
+        .route(
+            "/api/v1/session",
+            get(session::read::<O>)
+                .post(session::sign_in::<O>)
+                .delete(session::sign_out::<O>),
+        )
+        .route("/api/v1/organization", get(keys::organization::<O>))
+        .route("/api/v1/api-keys", get(keys::list::<O>).post(keys::create::<O>))
+        .route("/api/v1/api-keys/{key}", delete(keys::revoke::<O>))
+        .route("/api/v1/audit-log", get(audit::list::<O>))
+        .route("/api/v1/audit-log/export", get(audit::export::<O>))
+        .route("/api/v1/operator/status", get(operator::status::<O>))
+        .route(
+            "/api/v1/operator/organizations",
+            get(operator::organizations::<O>).post(operator::create_organization::<O>),
+        )
+        .route(
+            "/api/v1/operator/organizations/{organization}/api-keys",
+            get(operator::keys::<O>).post(operator::create_key::<O>),
+        )
+        .route("/api/v1/operator/audit-log", get(audit::list::<O>))
+        .route("/api/v1/operator/audit-log/export", get(audit::export::<O>))
+        .route(PROVIDERS, get(providers::list::<O>).post(providers::install::<O>))
+        .route(&provider("/rollback"), post(providers::roll_back::<O>))
+        .route(&provider("/versions/{digest}"), delete(providers::remove::<O>))
+        .route(&provider("/versions/{digest}/adopt"), post(providers::adopt::<O>))
+        .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
+}
+
 /// The routes of the API, and the answer to whatever no route of the server leads to.
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
@@ -325,8 +368,15 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
         )
         .route("/api/v1/calls/{call}/recording", get(calls::recording::<O>))
         .route("/api/v1/calls/{call}/timeline.svg", get(calls::timeline::<O>))
+        .merge(access_routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
+        // Around every route above, whatever is added to them.
+        .route_layer(middleware::from_fn_with_state(
+            access::Gate::new(operations.clone()),
+            access::guard::<O>,
+        ))
+        .layer(Extension(Arc::new(access::Limiter::default())))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(operations)
 }

@@ -8,7 +8,9 @@ macro_rules! say {
     };
 }
 
+mod audit;
 mod demo;
+mod key;
 mod kit;
 mod organization;
 mod provider;
@@ -55,6 +57,12 @@ enum Command {
     /// Organisations and their API keys
     #[command(subcommand)]
     Org(OrgCommand),
+    /// API keys of organisations and of the operator
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// The log of who changed what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look at provider components, and try them
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
@@ -88,6 +96,23 @@ enum OrgCommand {
     Create {
         /// Its name, unique
         name: String,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Show all organisations
+    List {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Look whether an entry was changed, removed or moved; keep the hashes that it prints, and a chain that was made anew shows
+    Verify {
+        /// Only the log of this organisation
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
         #[command(flatten)]
         settings: SettingsArgs,
     },
@@ -202,7 +227,12 @@ pub fn main() -> ExitCode {
         // Their parent reads what they say.
         Command::Compile(_) | Command::Examine(_) => "off",
         // These talk to a person, who wants their answer and not their log.
-        Command::Demo(_) | Command::Org(_) | Command::Provider(_) | Command::Replay(_) => "error",
+        Command::Demo(_)
+        | Command::Org(_)
+        | Command::Key(_)
+        | Command::Audit(_)
+        | Command::Provider(_)
+        | Command::Replay(_) => "error",
     };
     let filter = cli.log.as_deref().unwrap_or(default);
     let filter = match log_filter(filter) {
@@ -221,6 +251,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => with_runtime(demo::run(args)),
         Command::Org(OrgCommand::Create { name, settings }) => {
             with_runtime(organization::create(name, settings.flags()))
+        }
+        Command::Org(OrgCommand::List { settings }) => with_runtime(organization::list(settings.flags())),
+        Command::Key(command) => with_runtime(key::run(command)),
+        Command::Audit(AuditCommand::Verify { organization, settings }) => {
+            with_runtime(audit::verify(organization, settings.flags()))
         }
         Command::Provider(command) => provider::run(command),
         Command::Replay(args) => replay::run(&args),

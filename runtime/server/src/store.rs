@@ -19,14 +19,17 @@
 //! that read before they write begin with the lock in hand, since SQLite refuses a reader that turns into a writer too late.
 
 mod agents;
+mod audit;
 mod calls;
 mod configurations;
 mod id;
+mod keys;
 mod leases;
 mod numbers;
 mod organizations;
 mod providers;
 mod secret;
+mod sessions;
 mod state;
 mod transfers;
 mod trunks;
@@ -44,19 +47,22 @@ use thiserror::Error;
 use crate::keyring::{Keyring, OpenError, Place};
 
 pub use agents::{Agent, AgentSettings};
+pub use audit::{AuditChain, AuditEntry, AuditRecord, AuditVerdict, IntentId, Outcome};
 pub use calls::{
     CallFilter, CallFinish, CallRecord, CallState, Created, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
     PAGE_ROWS_MAX, new_call_id,
 };
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
-pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, TrunkId};
+pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, SessionId, TrunkId};
+pub use keys::{ApiKey, ApiKeyRecord, KeyHolder, KeyRole, LAST_ADMIN, NewApiKey, Power, Role};
 pub use leases::LeaseKey;
 pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};
-pub use organizations::{ApiKey, ApiKeyRecord, Organization};
+pub use organizations::{InstallationCounts, Organization};
 pub use providers::{
     Canary, Installed, NewProviderVersion, Party, ProviderChannel, ProviderVersion, Quarantine, VersionFault,
 };
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
+pub use sessions::{Session, SessionToken};
 pub use state::{Scope, StateUsage};
 pub use transfers::{NewTransfer, TransferRecord, TransferState, new_transfer_id};
 pub use trunks::{NewTrunk, Trunk, TrunkContent};
@@ -486,9 +492,12 @@ pub(crate) mod testing {
         }
     }
 
+    /// The database's write lock.
+    pub(crate) type Lock = Transaction<'static, Any>;
+
     impl Store {
         /// Takes the write lock until the transaction ends.
-        pub(crate) async fn hold_for_tests(&self) -> Transaction<'static, Any> {
+        pub(crate) async fn hold_for_tests(&self) -> Lock {
             self.begin().await.unwrap()
         }
     }
@@ -551,7 +560,13 @@ mod tests {
         let test = testing::open().await;
         let organization = test.organization("Acme").await;
         let key = ApiKey::generate().unwrap();
-        test.create_api_key(&organization, &ApiKeyId::generate(), "ci", &key, 1)
+        let new = NewApiKey::lasting(ApiKeyId::generate(), "ci");
+        let made = test
+            .create_api_key(&organization, &new, Role::Admin, &key, 1)
+            .await
+            .unwrap();
+        let token = SessionToken::generate().unwrap();
+        test.open_session(&SessionId::generate(), &token, &made.id, 1)
             .await
             .unwrap();
         test.configuration(&organization, "main", Some("ACCOUNT-4711")).await;
@@ -564,7 +579,7 @@ mod tests {
         for entry in std::fs::read_dir(test.directory.path()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             let text = String::from_utf8_lossy(&bytes);
-            for secret in ["hush-hush", "ACCOUNT-4711", "whisper", key.expose()] {
+            for secret in ["hush-hush", "ACCOUNT-4711", "whisper", key.expose(), token.expose()] {
                 assert!(!text.contains(secret), "{secret}");
             }
         }

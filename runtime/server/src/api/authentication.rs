@@ -1,39 +1,63 @@
-//! Who is asking.
+//! Who is asking, for handlers. [`super::access`] has decided by then that they may.
 
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use super::{ApiError, Operations};
-use crate::store::{ApiKey, OrganizationId};
+use super::ApiError;
+use super::access::{self, Identity};
+use crate::store::{OrganizationId, Party, Power};
 
-/// The longest key that is looked up, in bytes.
-const KEY_BYTES_MAX: usize = 256;
-
-/// The organisation that the request's API key acts for. A handler that takes it is behind the key.
+/// The organisation that the request is sent for. A handler that takes it is behind a key or a session.
 #[derive(Debug)]
 pub(super) struct Caller(pub(super) OrganizationId);
 
-impl<O: Operations> FromRequestParts<Arc<O>> for Caller {
+/// The organisation, or the operator.
+#[derive(Debug)]
+pub(super) struct Actor(pub(super) Party);
+
+/// From which address the request comes, where that is known.
+#[derive(Debug)]
+pub(super) struct From(pub(super) Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, operations: &Arc<O>) -> Result<Self, ApiError> {
-        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return Err(ApiError::Unauthorized);
-        };
-        let key = value
-            .to_str()
-            .ok()
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, key)| {
-                scheme.eq_ignore_ascii_case("bearer") && (1..=KEY_BYTES_MAX).contains(&key.trim().len())
-            })
-            .map(|(_, key)| ApiKey::new(key.trim()))
-            .ok_or(ApiError::Unauthorized)?;
-        let organization = operations.store().authenticate(&key).await?;
-        organization.map(Self).ok_or(ApiError::Unauthorized)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Without the layer nobody is let in.
+        parts.extensions.get::<Self>().cloned().ok_or(ApiError::Unauthorized)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Identity::from_request_parts(parts, state).await?.holder.power {
+            Power::Organization(organization, _) => Ok(Self(organization)),
+            Power::Operator => Err(ApiError::Unauthorized),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Actor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(
+            match Identity::from_request_parts(parts, state).await?.holder.power {
+                Power::Organization(organization, _) => Party::Organization(organization),
+                Power::Operator => Party::Operator,
+            },
+        ))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for From {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(access::address(parts)))
     }
 }

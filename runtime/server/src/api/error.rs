@@ -19,6 +19,15 @@ use crate::store::StoreError;
 pub enum ApiError {
     /// No API key, or one that opens nothing.
     Unauthorized,
+    /// Whoever asks is known, and may not. A stable code, and what would be needed.
+    Forbidden(&'static str, String),
+    /// Too many wrong keys.
+    TooManyAttempts {
+        /// Seconds until the next one counts.
+        retry_after_s: u64,
+    },
+    /// It was done, or not, and could not be written to the audit log.
+    Unrecorded,
     /// The body is no JSON object, or a header is not what it should be.
     Malformed(String),
     /// The body is of a type that is not read.
@@ -80,6 +89,20 @@ impl ApiError {
                 "unauthorized",
                 "send an API key of an organization: `Authorization: Bearer <key>`",
             ),
+            Self::Forbidden(code, message) => Problem::new(StatusCode::FORBIDDEN, code, message),
+            Self::TooManyAttempts { retry_after_s } => Problem::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_attempts",
+                format!("too many attempts failed; try again in {retry_after_s} s"),
+            )
+            .retryable(true)
+            .retry_after(retry_after_s),
+            Self::Unrecorded => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unrecorded",
+                "it may have been done, and could not be written to the audit log; look before you ask again",
+            )
+            .owner(FailureOwner::Operator),
             Self::Malformed(problem) => Problem::new(StatusCode::BAD_REQUEST, "malformed_body", problem),
             Self::UnsupportedMediaType => Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

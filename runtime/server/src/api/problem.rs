@@ -34,6 +34,9 @@ pub(super) struct Problem {
     owner: Option<FailureOwner>,
     /// Whether the same request may succeed later.
     retryable: bool,
+    /// In how many seconds, where that is known: a header.
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
@@ -49,6 +52,7 @@ impl Problem {
             errors: Vec::new(),
             owner: None,
             retryable: false,
+            retry_after_s: None,
         }
     }
 
@@ -78,6 +82,13 @@ impl Problem {
         }
     }
 
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
+    }
+
     pub(super) fn retryable(self, retryable: bool) -> Self {
         Self { retryable, ..self }
     }
@@ -103,8 +114,12 @@ fn shortened(mut name: String) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),

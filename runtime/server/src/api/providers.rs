@@ -1,4 +1,5 @@
-//! Providers: what a client needs to know to draw their forms, and how an organisation installs its own.
+//! Providers: what a client needs to know to draw their forms, and how an organisation, or the operator for all of them,
+//! installs them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use strowger_host::structure::COMPONENT_BYTES_MAX;
 use strowger_host::{Ability, LoadError};
 
-use super::authentication::Caller;
+use super::authentication::{Actor, Caller};
 use super::form::Form;
 use super::path::Path;
 use super::timestamp::{optional, rfc3339};
@@ -55,14 +56,13 @@ const SIGNATURE_HEADER: &str = "strowger-signature";
 /// Longest name of where a component came from, in characters.
 const SOURCE_CHARS_MAX: usize = 200;
 
-/// Examines a component and installs it for the organisation, where it takes no calls before it is adopted. The answer is the
+/// Examines a component and installs it for whoever sends it, where it takes no calls before it is adopted. The answer is the
 /// page that says what it may ever do.
 pub(super) async fn install<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(owner): Actor,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let owner = Party::Organization(organization);
     let installer = operations.installer().clone();
     // Before the body is read, which may be large.
     let admission = installer.admit(&owner)?;
@@ -116,12 +116,11 @@ pub(super) async fn install<O: Operations>(
     .await
 }
 
-/// The providers that exist for the organisation, with their versions.
+/// The providers that exist for who asks, with their versions.
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(viewer): Actor,
 ) -> Result<Json<Value>, ApiError> {
-    let viewer = Party::Organization(organization);
     let catalogued = operations.catalogue().list(&viewer).await?;
     let providers: Vec<Value> = catalogued.iter().map(|provider| versions(&viewer, provider)).collect();
     Ok(Json(json!({ "providers": providers })))
@@ -163,13 +162,12 @@ fn versions(viewer: &Party, provider: &Catalogued) -> Value {
 /// Lets a version take new calls, with the hosts that the client has confirmed.
 pub(super) async fn adopt<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(actor): Actor,
     Path((name, digest)): Path<(String, String)>,
     mut form: Form,
 ) -> Result<Json<Value>, ApiError> {
     let hosts = hosts(&mut form);
     form.finish()?;
-    let actor = Party::Organization(organization);
     let catalogue = operations.catalogue();
     catalogue.adopt(&actor, &name, &digest, hosts.as_deref()).await?;
     changed(&*operations, &actor, &name).await
@@ -178,10 +176,9 @@ pub(super) async fn adopt<O: Operations>(
 /// Lets the version before take new calls again.
 pub(super) async fn roll_back<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(actor): Actor,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let actor = Party::Organization(organization);
     operations.catalogue().roll_back(&actor, &name).await?;
     changed(&*operations, &actor, &name).await
 }
@@ -189,7 +186,7 @@ pub(super) async fn roll_back<O: Operations>(
 /// Lets a version take a share of new calls; none with a share of 0.
 pub(super) async fn canary<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(actor): Actor,
     Path((name, digest)): Path<(String, String)>,
     mut form: Form,
 ) -> Result<Json<Value>, ApiError> {
@@ -197,7 +194,6 @@ pub(super) async fn canary<O: Operations>(
     let share = form.required("share_permille", share);
     let hosts = hosts(&mut form);
     form.finish()?;
-    let actor = Party::Organization(organization);
     let share = u16::try_from(share).unwrap_or(u16::MAX);
     let catalogue = operations.catalogue();
     catalogue
@@ -209,10 +205,9 @@ pub(super) async fn canary<O: Operations>(
 /// Removes a version that nothing needs.
 pub(super) async fn remove<O: Operations>(
     State(operations): State<Arc<O>>,
-    Caller(organization): Caller,
+    Actor(actor): Actor,
     Path((name, digest)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let actor = Party::Organization(organization);
     let digest = operations.catalogue().find(&actor, &name, &digest).await?.digest;
     operations.catalogue().remove(&actor, &name, &digest).await?;
     operations.refresh_providers().await;

@@ -1,5 +1,6 @@
 //! The API from outside: requests in, responses out, with a carrier that does as it is told.
 
+mod access;
 mod bad_input;
 mod setup;
 mod trunks;
@@ -20,7 +21,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::install::{InstallOptions, Installer};
 use crate::store::testing::{self, TestStore};
-use crate::store::{ApiKey, ApiKeyId, CallFinish, MediaToken, NewCall, NewEvent, new_call_id};
+use crate::store::{ApiKey, ApiKeyId, CallFinish, MediaToken, NewApiKey, NewCall, NewEvent, Role, new_call_id};
 
 const NOW: UnixMs = 1_795_365_000_125;
 const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
@@ -49,6 +50,9 @@ struct Answers {
     speechless: bool,
     applied: Option<Result<AppliedTrunk, OperationError>>,
     removed: Option<OperationError>,
+    /// Somebody takes the database's lock while the carrier is busy with a trunk, and keeps it.
+    locked_by: Option<Store>,
+    lock: Option<testing::Lock>,
     place: Option<OperationError>,
     timeline: Option<String>,
 }
@@ -74,6 +78,10 @@ impl Operations for Fake {
 
     fn now(&self) -> UnixMs {
         NOW
+    }
+
+    fn public_base(&self) -> &str {
+        "https://voice.example.com"
     }
 
     fn catalogue(&self) -> &Catalogue {
@@ -172,6 +180,11 @@ impl Operations for Fake {
             trunk.settings,
             trunk.external_id.as_deref().unwrap_or("new")
         ));
+        let locked_by = self.answers.lock().unwrap().locked_by.take();
+        if let Some(store) = locked_by {
+            let lock = store.hold_for_tests().await;
+            self.answers.lock().unwrap().lock = Some(lock);
+        }
         let applied = self.answers.lock().unwrap().applied.take();
         applied.unwrap_or_else(|| {
             Ok(AppliedTrunk {
@@ -432,10 +445,15 @@ impl Server {
     }
 
     async fn key_of(&self, organization: &OrganizationId) -> String {
+        self.key_with(organization, Role::Admin).await
+    }
+
+    async fn key_with(&self, organization: &OrganizationId, role: Role) -> String {
         let key = ApiKey::generate().unwrap();
+        let new = NewApiKey::lasting(ApiKeyId::generate(), "test");
         self.fake
             .store
-            .create_api_key(organization, &ApiKeyId::generate(), "test", &key, 1)
+            .create_api_key(organization, &new, role, &key, 1)
             .await
             .unwrap();
         key.expose().to_owned()

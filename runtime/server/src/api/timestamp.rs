@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::store::UnixMs;
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T16:30:00.125Z`.
-pub(super) fn rfc3339(at: UnixMs) -> String {
+pub(crate) fn rfc3339(at: UnixMs) -> String {
     let (days, ms_of_day) = (at.div_euclid(86_400_000), at.rem_euclid(86_400_000));
     // Days to a civil date by counting from 0000-03-01 in eras of 400 years (H. Hinnant, "chrono-compatible low-level date
     // algorithms"), so that the leap day is the last of its year.

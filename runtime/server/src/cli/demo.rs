@@ -21,7 +21,7 @@ use strowger_simulator::{
 
 use crate::gateway::Gateway;
 use crate::settings::{Flags, Settings};
-use crate::store::{ApiKey, ApiKeyId, OrganizationId};
+use crate::store::{ApiKey, ApiKeyId, NewApiKey, OrganizationId, Role};
 
 /// The call takes about twenty seconds; a machine that is busy compiling may take longer.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
@@ -187,7 +187,13 @@ impl Api {
             .await?;
         let key = ApiKey::generate()?;
         store
-            .create_api_key(&organization.id, &ApiKeyId::generate(), "demo", &key, now)
+            .create_api_key(
+                &organization.id,
+                &NewApiKey::lasting(ApiKeyId::generate(), "demo"),
+                Role::Admin,
+                &key,
+                now,
+            )
             .await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         Ok(Self {

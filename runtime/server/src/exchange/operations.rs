@@ -138,6 +138,10 @@ impl Operations for Exchange {
         self.inner.clock.unix_ms()
     }
 
+    fn public_base(&self) -> &str {
+        Self::public_base(self)
+    }
+
     fn catalogue(&self) -> &Catalogue {
         Self::catalogue(self)
     }

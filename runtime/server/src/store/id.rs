@@ -70,6 +70,8 @@ ids! {
     OrganizationId;
     /// Names an API key, and opens nothing.
     ApiKeyId;
+    /// Names a session of the console, and opens nothing.
+    SessionId;
     /// Names an agent.
     AgentId;
     /// Names a telephony configuration.

@@ -147,11 +147,10 @@ async fn a_trunk_that_cannot_be_stored_does_not_stay_at_the_carrier() {
     let server = Server::start().await;
     let trunks = format!("{}/trunks", trunk_configuration(&server).await);
     let other = server.fake.store.again(testing::KEY).await.unwrap();
-    let held = other.hold_for_tests().await;
+    server.fake.answer(|answers| answers.locked_by = Some(other));
     let (status, _) = server.post(&trunks, east()).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.fake.asked()[1..], ["remove east-1 TR-1"]);
-    held.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -182,13 +182,19 @@ impl Caller {
 }
 
 /// Installs and adopts a version of `provider` that differs in nothing but its digest, which is returned.
-pub(crate) async fn adopt_version(gateway: &GatewayProcess, component: &Path, provider: &str) -> anyhow::Result<String> {
+pub(crate) async fn adopt_version(
+    gateway: &GatewayProcess,
+    component: &Path,
+    provider: &str,
+) -> anyhow::Result<String> {
     // A custom section named "tag", which means nothing.
     let variant = [&fs::read(component)?[..], &[0, 5, 3], b"tag", &[1]].concat();
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("next.wasm");
     fs::write(&file, variant)?;
-    let file = file.to_str().context("the temporary folder has a name that is no text")?;
+    let file = file
+        .to_str()
+        .context("the temporary folder has a name that is no text")?;
     let page = gateway.command(&["provider", "add", file, "--yes"]).await?;
     let digest = page.lines().find_map(|line| line.trim().strip_prefix("digest"));
     let digest = digest

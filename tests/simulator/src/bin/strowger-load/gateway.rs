@@ -225,7 +225,10 @@ fn organization(program: &Path, data: &TempDir, name: &str) -> anyhow::Result<St
 }
 
 fn output(mut command: Command) -> anyhow::Result<String> {
-    let output = command.stdin(Stdio::null()).output().context("cannot run the gateway's program")?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run the gateway's program")?;
     if !output.status.success() {
         bail!("a command failed: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -225,7 +225,10 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize, beside:
     if let Some(adopted) = adopted {
         load::run(&carrier, &agent, &load(1, WARM_UP, Duration::ZERO)).await?;
         let version = gateway.newest_version().await?;
-        anyhow::ensure!(version == adopted, "a new call goes over {version} and not over {adopted}");
+        anyhow::ensure!(
+            version == adopted,
+            "a new call goes over {version} and not over {adopted}"
+        );
     }
     Ok(CallRun {
         through,

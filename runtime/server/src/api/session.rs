@@ -1,0 +1,123 @@
+//! Sessions of the console: signing in with an API key, looking who is signed in, signing out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+
+use super::access::{self, Identity, Limiter, Source};
+use super::authentication::From;
+use super::form::Form;
+use super::timestamp::rfc3339;
+use super::{ApiError, Operations};
+use crate::store::{ApiKey, AuditChain, IntentId, KeyHolder, Outcome, Power, Session, SessionId, SessionToken};
+
+const KEY_CHARS_MAX: usize = 256;
+const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// Opens a session for whoever has an API key. A session that the browser had before ends: an identifier from before the
+/// sign-in is never one of those after it.
+pub(super) async fn sign_in<O: Operations>(
+    State(operations): State<Arc<O>>,
+    Extension(limiter): Extension<Arc<Limiter>>,
+    From(address): From,
+    headers: HeaderMap,
+    mut form: Form,
+) -> Result<Response, ApiError> {
+    access::check_origin(&Method::POST, &headers, operations.public_base())?;
+    let key = form.text("api_key", KEY_CHARS_MAX);
+    let key = ApiKey::new(form.required("api_key", key));
+    form.finish()?;
+    let (store, now) = (operations.store(), operations.now());
+    let sources = [Source::address(address), Source::Key(key.prefix())];
+    for source in &sources {
+        if let Err(retry_after_s) = limiter.try_once(source, now) {
+            return Err(ApiError::TooManyAttempts { retry_after_s });
+        }
+    }
+    let Some(holder) = store.authenticate(&key, now).await? else {
+        tracing::info!(
+            address = address.map(|address| address.to_string()),
+            "a sign-in with a key that opens nothing"
+        );
+        return Err(ApiError::Unauthorized);
+    };
+    for source in &sources {
+        limiter.forgive(source, now);
+    }
+    let Power::Organization(organization, _) = &holder.power else {
+        return Err(ApiError::Forbidden(
+            "operator_key",
+            "the console is for organizations; sign in with a key of one".to_owned(),
+        ));
+    };
+    if let Some(before) = access::session_token(&headers)
+        && let Some((session, _)) = store.session(&before, now).await?
+    {
+        store.end_session(&session.id).await?;
+    }
+    let token = SessionToken::generate()?;
+    let session = store
+        .open_session(&SessionId::generate(), &token, &holder.key, now)
+        .await?;
+    let chain = AuditChain::Organization(organization.clone());
+    let identity = Identity {
+        holder,
+        session: Some((session, token)),
+    };
+    let entry = access::entry(&identity, address, "POST /api/v1/session".to_owned());
+    access::append(&*operations, &IntentId::generate(), &chain, &entry, Outcome::Done).await?;
+    store.note_key_use(&identity.holder, now).await?;
+    let Some((session, token)) = identity.session else {
+        return Err(ApiError::Unauthorized);
+    };
+    let body = shown(&*operations, &session, &token, &identity.holder).await?;
+    let cookie = access::cookie(&token, is_secure(&*operations));
+    Ok(([NO_STORE, (header::SET_COOKIE, &*cookie)], Json(body)).into_response())
+}
+
+/// Who is signed in.
+pub(super) async fn read<O: Operations>(
+    State(operations): State<Arc<O>>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let (session, token) = identity.session.ok_or(ApiError::Unauthorized)?;
+    let body = shown(&*operations, &session, &token, &identity.holder).await?;
+    Ok(([NO_STORE], Json(body)).into_response())
+}
+
+/// Ends the session.
+pub(super) async fn sign_out<O: Operations>(
+    State(operations): State<Arc<O>>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let (session, _) = identity.session.ok_or(ApiError::Unauthorized)?;
+    operations.store().end_session(&session.id).await?;
+    let cookie = access::no_cookie(is_secure(&*operations));
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+}
+
+fn is_secure<O: Operations>(operations: &O) -> bool {
+    operations.public_base().starts_with("https://")
+}
+
+async fn shown<O: Operations>(
+    operations: &O,
+    session: &Session,
+    token: &SessionToken,
+    holder: &KeyHolder,
+) -> Result<Value, ApiError> {
+    let Power::Organization(organization, role) = &holder.power else {
+        return Err(ApiError::Unauthorized);
+    };
+    let organization = operations.store().find_organization(organization).await?;
+    Ok(json!({
+        "organization": { "id": organization.id, "name": organization.name },
+        "role": role,
+        "csrf_token": token.csrf_token(),
+        "expires_at": rfc3339(session.expires_at()),
+    }))
+}
