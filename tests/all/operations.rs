@@ -294,3 +294,68 @@ async fn what_is_no_provider_or_has_a_name_that_is_taken_is_passed_over() {
     finished(&call).await;
     assert_eq!(installation.closed_call().await["provider_version"], json!(live));
 }
+
+/// What a supervisor or a scraper reads: status and body.
+async fn fetched(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+fn free_address() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_says_that_it_is_ready_until_it_drains() {
+    let installation = Scenario::echo().setting("shutdown_grace_s", &60).start().await;
+    let address = installation.gateway.address();
+    assert_eq!(fetched(address, "/healthz").await.0, 200);
+    let (status, body) = fetched(address, "/readyz").await;
+    assert_eq!((status, &*body), (200, r#"{"status":"ready"}"#));
+    let talking = installation.call_in(talks());
+    eventually("the call is live", async || {
+        (installation.gateway.exchange().live_calls() == 1).then_some(())
+    })
+    .await;
+    let exchange = installation.gateway.exchange().clone();
+    let draining = tokio::spawn(async move { exchange.drain(DEADLINE).await });
+    eventually("it says that it drains", async || {
+        let (status, body) = fetched(address, "/readyz").await;
+        (status == 503 && body.contains("draining")).then_some(())
+    })
+    .await;
+    assert_eq!(fetched(address, "/healthz").await.0, 200);
+    talking.hang_up();
+    assert_eq!(draining.await.unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_counts_calls_and_names_nobody() {
+    let scraped = free_address();
+    let installation = Scenario::echo().setting("metrics_listen", &scraped).start().await;
+    let call = installation.call_in(CallerScript::new().speak(tone(500.0, 300)).hang_up());
+    finished(&call).await;
+    let record = installation.closed_call().await;
+    let text = eventually("the call is counted", async || {
+        let (status, text) = fetched(scraped, "/metrics").await;
+        assert_eq!(status, 200);
+        text.contains("strowger_calls_total{").then_some(text)
+    })
+    .await;
+    for expected in [
+        r#"strowger_calls_total{provider="twilio",direction="inbound",status="completed",reason="caller_hung_up"} 1"#,
+        r#"route="/api/v1/telephony/inbound/run",status="200"} 1"#,
+        r#"strowger_provider_invocations_total{provider="twilio",export="verify-signature",outcome="done"}"#,
+        "strowger_database_up 1",
+        "strowger_calls_live 0",
+        "# EOF",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+    for secret in [&record["caller"], &record["id"]] {
+        assert!(!text.contains(secret.as_str().unwrap()), "{secret} is in\n{text}");
+    }
+    // The public port does not show them.
+    assert_eq!(fetched(installation.gateway.address(), "/metrics").await.0, 404);
+}

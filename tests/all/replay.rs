@@ -178,7 +178,7 @@ async fn another_version_shows_where_it_differs() {
 #[tokio::test]
 async fn a_shadow_tells_its_differences_and_does_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let watchers = Watchers::start(folder.path(), false).unwrap();
+    let watchers = Watchers::start(folder.path(), false, strowger_server::metrics::Metrics::default()).unwrap();
     let live = strowger_tests::provider("plivo");
     let shadow = strowger_tests::provider("vobiz");
     let watched = watchers.version(&live, Some(&shadow));

@@ -109,6 +109,21 @@ impl RejectionReason {
         Self::Unavailable,
     ];
 
+    /// As the contract spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UnknownNumber => "unknown-number",
+            Self::NoAgent => "no-agent",
+            Self::AccountMismatch => "account-mismatch",
+            Self::Signature => "signature",
+            Self::ProviderMismatch => "provider-mismatch",
+            Self::AtCapacity => "at-capacity",
+            Self::Quota => "quota",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     pub(crate) fn to_wit(self) -> answer::RejectionReason {
         match self {
             Self::UnknownNumber => answer::RejectionReason::UnknownNumber,

@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod audit;
+mod config;
 mod demo;
 mod key;
 mod kit;
@@ -21,7 +22,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -44,8 +45,26 @@ struct Cli {
         hide_env_values = true
     )]
     log: Option<String>,
+    /// How log lines are written
+    #[arg(
+        long,
+        global = true,
+        env = "STROWGER_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_env_values = true
+    )]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// An object on each line
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -54,6 +73,9 @@ enum Command {
     Serve(SettingsArgs),
     /// Play a whole call on this machine: carrier, gateway and agent, with a summary, a recording and a picture
     Demo(demo::DemoArgs),
+    /// Look at the settings before they are used
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Organisations and their API keys
     #[command(subcommand)]
     Org(OrgCommand),
@@ -88,6 +110,15 @@ impl ChildArgs {
     fn bounds(&self) -> [u64; 3] {
         [self.memory_bytes_max, self.address_bytes_max, self.cpu_s_max]
     }
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Show every setting and where it came from, and try what can be tried without starting; writes nothing
+    Check {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -227,7 +258,8 @@ pub fn main() -> ExitCode {
         // Their parent reads what they say.
         Command::Compile(_) | Command::Examine(_) => "off",
         // These talk to a person, who wants their answer and not their log.
-        Command::Demo(_)
+        Command::Config(_)
+        | Command::Demo(_)
         | Command::Org(_)
         | Command::Key(_)
         | Command::Audit(_)
@@ -242,12 +274,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
     let result = match cli.command {
         Command::Serve(settings) => with_runtime(serve::run(settings.flags())),
+        Command::Config(ConfigCommand::Check { settings }) => with_runtime(config::check(settings.flags())),
         Command::Demo(args) => with_runtime(demo::run(args)),
         Command::Org(OrgCommand::Create { name, settings }) => {
             with_runtime(organization::create(name, settings.flags()))

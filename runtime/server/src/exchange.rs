@@ -37,6 +37,7 @@ use crate::egress::Egress;
 use crate::guests::GuestThreads;
 use crate::install::Installer;
 use crate::invocations::Watchers;
+use crate::metrics::Metrics;
 use crate::perform::Performer;
 use crate::recording::RecordingWriter;
 use crate::registry::faults::Faults;
@@ -66,6 +67,8 @@ pub struct ExchangeOptions {
     pub call_duration_max: Duration,
     /// The patience with agents.
     pub agent_limits: AgentLimits,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 /// The threads beside those that serve sockets.
@@ -87,12 +90,12 @@ impl Threads {
     ///
     /// # Errors
     /// When the machine has no thread left.
-    pub fn start(invocations: &Path, record_invocations: bool) -> std::io::Result<Self> {
+    pub fn start(invocations: &Path, record_invocations: bool, metrics: &Metrics) -> std::io::Result<Self> {
         Ok(Self {
             recordings: RecordingWriter::start()?,
             guests: GuestThreads::off_media()?,
             slow_lane: SlowLane::start()?,
-            watchers: Watchers::start(invocations, record_invocations)?,
+            watchers: Watchers::start(invocations, record_invocations, metrics.clone())?,
         })
     }
 }
@@ -310,7 +313,15 @@ impl Exchange {
         }
     }
 
-    fn is_draining(&self) -> bool {
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.options.metrics
+    }
+
+    /// Whether new calls are refused because the gateway is to stop.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
         self.inner.draining.load(Ordering::Acquire)
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::serve::ListenerExt as _;
 use sha2::{Digest as _, Sha256};
 use strowger_host::cache::CompiledCache;
@@ -26,11 +27,12 @@ use crate::events::EventSockets;
 use crate::exchange::{Exchange, ExchangeOptions, ExchangeProviders, Threads};
 use crate::install::{InstallOptions, Installer};
 use crate::keyring::Keyring;
+use crate::metrics::{self, Metrics};
 use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::{api, ingress};
+use crate::{api, health, ingress};
 
 /// How often it is looked whether another process has changed the catalogue of providers.
 const CATALOGUE_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +55,9 @@ pub enum StartError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The port for metrics is taken, or not ours.
+    #[error("cannot answer scrapes: {0}. Stop what listens there, or set metrics_listen to another address")]
+    Metrics(std::io::Error),
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,6 +86,7 @@ pub struct Gateway {
     serving: JoinHandle<()>,
     housekeeping: JoinHandle<()>,
     versions: JoinHandle<()>,
+    scrapes: Option<JoinHandle<()>>,
     events: EventSockets,
     stop: CancellationToken,
     grace: Duration,
@@ -105,6 +111,9 @@ impl Gateway {
             address: settings.listen,
             cause,
         })?;
+        let scraped = metrics::listen(settings.metrics_listen)
+            .await
+            .map_err(StartError::Metrics)?;
         settings.prepare_data_dir()?;
         let keyring = settings.keyring()?;
         let engine = engine(&settings, &keyring)?;
@@ -118,8 +127,9 @@ impl Gateway {
             skipped.extend(stock.passed_over);
         }
         let registry = Registry::default();
-        let threads =
-            Threads::start(&settings.invocations_dir(), settings.record_invocations).map_err(StartError::Thread)?;
+        let metrics = Metrics::default();
+        let threads = Threads::start(&settings.invocations_dir(), settings.record_invocations, &metrics)
+            .map_err(StartError::Thread)?;
         let watchers = threads.watchers.clone();
         let installer = Installer::new(engine.clone(), InstallOptions::of(&settings));
         let loader = Loader::new(engine, catalogue, registry.clone(), watchers, loaded);
@@ -150,6 +160,7 @@ impl Gateway {
                 media_folder: Some(settings.data_dir.join("media")),
                 ..AgentLimits::default()
             },
+            metrics: metrics.clone(),
         };
         let exchange = Exchange::new(options, store, providers, dialler, egress.clone(), threads, clock);
         let abandoned = exchange.close_abandoned_calls().await?;
@@ -163,7 +174,9 @@ impl Gateway {
         let stop = CancellationToken::new();
         let app = Router::new()
             .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
-            .merge(api::router(Arc::new(exchange.clone())));
+            .merge(api::router(Arc::new(exchange.clone())))
+            .merge(health::router(exchange.clone()))
+            .layer(from_fn_with_state(metrics, metrics::count_requests));
         let stopped = stop.clone();
         // Frames of 20 ms must not wait for one another's acknowledgement.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
@@ -177,6 +190,7 @@ impl Gateway {
         });
         let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
         let versions = tokio::spawn(keep_versions(exchange.clone(), alarms, stop.clone()));
+        let scrapes = scraped.map(|listener| metrics::serve(listener, exchange.clone(), stop.clone()));
         // Last: from now on calls may come in.
         let events = EventSockets::start(exchange.clone(), egress, settings.event_lease);
         Ok(Self {
@@ -185,6 +199,7 @@ impl Gateway {
             serving,
             housekeeping,
             versions,
+            scrapes,
             events,
             stop,
             grace: settings.shutdown_grace,
@@ -219,6 +234,9 @@ impl Gateway {
         }
         drop(self.housekeeping.await);
         drop(self.versions.await);
+        if let Some(scrapes) = self.scrapes {
+            drop(scrapes.await);
+        }
         self.exchange.store().close().await;
         ended
     }

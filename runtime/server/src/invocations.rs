@@ -19,6 +19,7 @@ use strowger_host::Provider;
 use strowger_host::recording::{Header, Observer, Recorded, write_header, write_invocation};
 
 use self::shadow::Shadows;
+use crate::metrics::Metrics;
 
 /// Invocations that wait for the disk: some seconds of many calls.
 const QUEUE_LENGTH: usize = 4_096;
@@ -41,6 +42,7 @@ struct Entry {
 pub struct Watchers {
     log: InvocationLog,
     shadows: Shadows,
+    metrics: Metrics,
     /// Whether calls are recorded whole.
     calls: bool,
 }
@@ -50,18 +52,21 @@ impl Watchers {
     ///
     /// # Errors
     /// When the machine has no thread left.
-    pub fn start(folder: &Path, calls: bool) -> std::io::Result<Self> {
+    pub fn start(folder: &Path, calls: bool, metrics: Metrics) -> std::io::Result<Self> {
         Ok(Self {
             log: InvocationLog::start(folder.to_owned())?,
             shadows: Shadows::start(folder.join("shadows"))?,
+            metrics,
             calls,
         })
     }
 
-    /// A version that takes calls: its faults are kept, and another version may do the same beside it.
+    /// A version that takes calls: what it does is counted, its faults are kept, and another version may do the same beside it.
     #[must_use]
     pub fn version(&self, provider: &Provider, shadow: Option<&Provider>) -> Provider {
-        let watched = provider.observed(self.log.faults(provider));
+        let watched = provider
+            .observed(self.metrics.invocations_of(provider))
+            .observed(self.log.faults(provider));
         match shadow {
             Some(shadow) => watched.observed(self.shadows.watch(provider, shadow)),
             None => watched,

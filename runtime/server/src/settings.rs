@@ -4,6 +4,7 @@
 //! capitals), then in a TOML file (the same name, flat). Whatever is wrong is told with the setting, the place that it came
 //! from, and what to write instead. This is the one module that reads the environment.
 
+mod explain;
 mod key;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use thiserror::Error;
 use url::{Host, Url};
 
+pub use self::explain::Explained;
 use crate::budget::BudgetLimits;
 use crate::egress::{HostGrant, IpNetwork, Route};
 use crate::keyring::KeyError;
@@ -26,9 +28,10 @@ use crate::signature::TrustedSigner;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 23] = [
+const NAMES: [(&str, &str); 24] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
+    ("metrics_listen", "address and port where Prometheus may scrape metrics"),
     ("public_base_url", "URL under which carriers reach this server"),
     ("database_url", "database, if not the one in the data directory"),
     ("providers", "folders with provider components"),
@@ -313,6 +316,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where to listen. Port 0 is any.
     pub listen: SocketAddr,
+    /// Where scrapes of metrics are answered; nowhere when it is not set.
+    pub metrics_listen: Option<SocketAddr>,
     /// See [`Settings::public_url`].
     pub public_base_url: Option<PublicUrl>,
     /// URL of the database.
@@ -372,24 +377,7 @@ impl Settings {
     fn resolve(flags: &Flags, env: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
         // An empty variable is how a service manager says that one is not set.
         let env = |name: &str| env(name).filter(|value| !value.is_empty());
-        let mut found = Found {
-            flags,
-            env: &env,
-            file: None,
-        };
-        let named = flags.config.clone().or_else(|| env(CONFIG_VARIABLE).map(PathBuf::from));
-        let path = match &named {
-            Some(path) => path.clone(),
-            None => found.data_dir()?.join("strowger.toml"),
-        };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => found.file = Some(SettingsFile::parse(path, &text)?),
-            // Below a file there is no settings file either; what is wrong with the directory is told when it is used.
-            Err(error)
-                if named.is_none()
-                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-            Err(source) => return Err(SettingsError::Unreadable { path, source }),
-        }
+        let found = Found::open(flags, &env)?;
 
         let data_dir = found.data_dir()?;
         let listen = found.parse(
@@ -397,6 +385,7 @@ impl Settings {
             "must be an address and a port such as 127.0.0.1:8080 or [::]:8080",
         )?;
         let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
+        let metrics_listen = found.parse("metrics_listen", "must be an address and a port such as 127.0.0.1:9464")?;
         let public_base_url = found.check("public_base_url", |text| {
             text.parse::<PublicUrl>().map_err(str::to_owned)
         })?;
@@ -427,6 +416,7 @@ impl Settings {
         };
         Ok(Self {
             listen,
+            metrics_listen,
             public_base_url,
             database_file: database_url.is_none().then(|| database_file.clone()),
             database_url: database_url.unwrap_or_else(|| sqlite_url(&database_file)),
@@ -515,7 +505,26 @@ struct Found<'a, E> {
     file: Option<SettingsFile>,
 }
 
-impl<E: Fn(&str) -> Option<OsString>> Found<'_, E> {
+impl<'a, E: Fn(&str) -> Option<OsString>> Found<'a, E> {
+    /// Reads the settings file, if there is one.
+    fn open(flags: &'a Flags, env: &'a E) -> Result<Self, SettingsError> {
+        let mut found = Self { flags, env, file: None };
+        let named = flags.config.clone().or_else(|| env(CONFIG_VARIABLE).map(PathBuf::from));
+        let path = match &named {
+            Some(path) => path.clone(),
+            None => found.data_dir()?.join("strowger.toml"),
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => found.file = Some(SettingsFile::parse(path, &text)?),
+            // Below a file there is no settings file either; what is wrong with the directory is told when it is used.
+            Err(error)
+                if named.is_none()
+                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(source) => return Err(SettingsError::Unreadable { path, source }),
+        }
+        Ok(found)
+    }
+
     fn values(&self, name: &'static str) -> Result<Option<(Vec<String>, Origin)>, SettingsError> {
         if let Some((_, values)) = self.flags.values.iter().rev().find(|(other, _)| *other == name) {
             return Ok(Some((values.clone(), Origin::Flag(name))));

@@ -27,6 +27,7 @@ mod keys;
 mod leases;
 mod numbers;
 mod organizations;
+mod probe;
 mod providers;
 mod secret;
 mod sessions;

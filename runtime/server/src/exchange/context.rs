@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
+use crate::metrics::{EndedCall, Metrics};
 use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
 use crate::registry::faults::Faults;
@@ -104,6 +105,8 @@ pub struct CallContext {
     pub record: bool,
     /// The clocks.
     pub clock: Clock,
+    /// Where its end is counted.
+    pub metrics: Metrics,
     pub(super) performer: Performer,
     pub(super) store: Store,
     pub(super) faults: Faults,
@@ -452,6 +455,22 @@ impl CallContext {
         }
         // Last: a record that is closed is complete.
         stubborn("a call's end", || self.store.finish_call(&self.call_id, &finish)).await;
+        self.count(&finish);
+    }
+
+    fn count(&self, finish: &CallFinish) {
+        let word = |name: &str| finish.outcome[name].as_str().unwrap_or("unknown");
+        self.metrics.call_ended(&EndedCall {
+            provider: self.provider.name(),
+            direction: match self.direction {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+            },
+            status: word("status"),
+            reason: word("reason"),
+            duration: finish.answered_at.map(|_| Duration::from_millis(finish.duration_ms)),
+            caller_frames_lost: finish.outcome["media"]["caller_frames_lost"].as_u64().unwrap_or(0),
+        });
     }
 
     async fn keep_timeline(&self, timeline: &Timeline) -> std::io::Result<()> {

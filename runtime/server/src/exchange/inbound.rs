@@ -209,6 +209,7 @@ impl Exchange {
         };
         let refuse = |reason: RejectionReason| {
             tracing::info!(provider = provider.name(), ?reason, "an inbound call is refused");
+            self.metrics().call_refused(provider.name(), reason.name());
             Ok(provider.rejection(reason).clone())
         };
         let credentials = match Credentials::check(provider.spec(), configuration.credentials.expose()) {
@@ -600,6 +601,7 @@ impl Exchange {
             folder: self.inner.options.recordings.clone(),
             record: self.inner.options.recording && parts.agent.settings.record,
             clock: self.inner.clock.clone(),
+            metrics: self.metrics().clone(),
             performer: self.inner.performer.clone(),
             store: self.inner.store.clone(),
             faults: self.inner.faults.clone(),
