@@ -47,7 +47,7 @@ pub use crate::egress::{CheckedDial, Dial, DialError, tls_config};
 pub const SUBPROTOCOL: &str = "strowger.v1";
 
 /// How the gateway talks to an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
     /// The gateway plays the carrier's side of the de-facto standard media socket: JSON with µ-law at 8 kHz in it.

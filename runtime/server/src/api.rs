@@ -6,25 +6,32 @@
 //!
 //! Webhooks and media sockets are not here: carriers have no API key.
 
+#![allow(unused_qualifications, reason = "what `utoipa::path` generates is qualified")]
+
 mod access;
 mod agents;
 mod audit;
 mod authentication;
 mod calls;
 mod configurations;
-mod document;
 mod error;
 mod form;
 mod initiate;
+mod json;
 mod keys;
 mod mask;
 mod numbers;
+mod openapi;
 mod operator;
+mod page;
 mod path;
 mod problem;
 mod providers;
 mod readiness;
+mod reference;
+mod routes;
 mod saving;
+mod schema;
 mod session;
 mod timestamp;
 mod transfers;
@@ -38,7 +45,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router, middleware};
 use strowger_call::{Address, TransferFailure, TransferId};
 use strowger_host::operation::{
@@ -60,6 +67,8 @@ use crate::store::{
 
 pub use self::error::ApiError;
 pub(crate) use self::timestamp::rfc3339;
+use self::reference::Reference;
+use self::routes::Routes;
 
 /// The largest body of a request, in bytes: a configuration with every field at its longest is smaller.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -301,74 +310,58 @@ fn access_routes<O: Operations>() -> Router<Arc<O>> {
         .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
 }
 
+/// Every operation, with what is written down about it.
+fn routes<O: Operations>() -> Routes<O> {
+    Routes::new()
+        .add(providers::__path_metadata, providers::metadata::<O>)
+        .add(providers::__path_list, providers::list::<O>)
+        .add(providers::__path_install, providers::install::<O>)
+        .add(providers::__path_roll_back, providers::roll_back::<O>)
+        .add(providers::__path_remove, providers::remove::<O>)
+        .add(providers::__path_adopt, providers::adopt::<O>)
+        .add(providers::__path_canary, providers::canary::<O>)
+        .add(configurations::__path_list, configurations::list::<O>)
+        .add(configurations::__path_create, configurations::create::<O>)
+        .add(configurations::__path_read, configurations::read::<O>)
+        .add(configurations::__path_update, configurations::update::<O>)
+        .add(configurations::__path_delete, configurations::delete::<O>)
+        .add(configurations::__path_set_default, configurations::set_default::<O>)
+        .add(configurations::__path_reactivate, configurations::reactivate::<O>)
+        .add(trunks::__path_list, trunks::list::<O>)
+        .add(trunks::__path_create, trunks::create::<O>)
+        .add(trunks::__path_read, trunks::read::<O>)
+        .add(trunks::__path_update, trunks::update::<O>)
+        .add(trunks::__path_delete, trunks::delete::<O>)
+        .add(numbers::__path_list, numbers::list::<O>)
+        .add(numbers::__path_create, numbers::create::<O>)
+        .add(numbers::__path_read, numbers::read::<O>)
+        .add(numbers::__path_update, numbers::update::<O>)
+        .add(numbers::__path_delete, numbers::delete::<O>)
+        .add(numbers::__path_set_default, numbers::set_default::<O>)
+        .add(agents::__path_list, agents::list::<O>)
+        .add(agents::__path_create, agents::create::<O>)
+        .add(agents::__path_read, agents::read::<O>)
+        .add(agents::__path_update, agents::update::<O>)
+        .add(agents::__path_delete, agents::delete::<O>)
+        .add(initiate::__path_initiate, initiate::initiate::<O>)
+        .add(calls::__path_list, calls::list::<O>)
+        .add(calls::__path_read, calls::read::<O>)
+        .add(calls::__path_events, calls::events::<O>)
+        .add(calls::__path_hang_up, calls::hang_up::<O>)
+        .add(transfers::__path_request, transfers::request::<O>)
+        .add(transfers::__path_cancel, transfers::cancel::<O>)
+        .add(calls::__path_recording, calls::recording::<O>)
+        .add(calls::__path_timeline, calls::timeline::<O>)
+        .add(reference::__path_document, reference::document)
+        .add(reference::__path_reference, reference::reference)
+}
+
 /// The routes of the API, and the answer to whatever no route of the server leads to.
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
-    const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
-    const PROVIDERS: &str = "/api/v1/organizations/telephony-providers";
-    let config = |rest: &str| format!("{CONFIGS}/{{configuration}}{rest}");
-    let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
-    Router::new()
-        .route(
-            "/api/v1/organizations/telephony-providers/metadata",
-            get(providers::metadata::<O>),
-        )
-        .route(PROVIDERS, get(providers::list::<O>).post(providers::install::<O>))
-        .route(&provider("/rollback"), post(providers::roll_back::<O>))
-        .route(&provider("/versions/{digest}"), delete(providers::remove::<O>))
-        .route(&provider("/versions/{digest}/adopt"), post(providers::adopt::<O>))
-        .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
-        .route(
-            CONFIGS,
-            get(configurations::list::<O>).post(configurations::create::<O>),
-        )
-        .route(
-            &config(""),
-            get(configurations::read::<O>)
-                .put(configurations::update::<O>)
-                .delete(configurations::delete::<O>),
-        )
-        .route(&config("/set-default-outbound"), post(configurations::set_default::<O>))
-        .route(&config("/reactivate"), post(configurations::reactivate::<O>))
-        .route(&config("/trunks"), get(trunks::list::<O>).post(trunks::create::<O>))
-        .route(
-            &config("/trunks/{trunk}"),
-            get(trunks::read::<O>)
-                .put(trunks::update::<O>)
-                .delete(trunks::delete::<O>),
-        )
-        .route(
-            &config("/phone-numbers"),
-            get(numbers::list::<O>).post(numbers::create::<O>),
-        )
-        .route(
-            &config("/phone-numbers/{number}"),
-            get(numbers::read::<O>)
-                .put(numbers::update::<O>)
-                .delete(numbers::delete::<O>),
-        )
-        .route(
-            &config("/phone-numbers/{number}/set-default-caller"),
-            post(numbers::set_default::<O>),
-        )
-        .route("/api/v1/agents", get(agents::list::<O>).post(agents::create::<O>))
-        .route(
-            "/api/v1/agents/{agent}",
-            put(agents::update::<O>)
-                .get(agents::read::<O>)
-                .delete(agents::delete::<O>),
-        )
-        .route("/api/v1/telephony/initiate-call", post(initiate::initiate::<O>))
-        .route("/api/v1/calls", get(calls::list::<O>))
-        .route("/api/v1/calls/{call}", get(calls::read::<O>))
-        .route("/api/v1/calls/{call}/events", get(calls::events::<O>))
-        .route("/api/v1/calls/{call}/hang-up", post(calls::hang_up::<O>))
-        .route(
-            "/api/v1/calls/{call}/transfer",
-            post(transfers::request::<O>).delete(transfers::cancel::<O>),
-        )
-        .route("/api/v1/calls/{call}/recording", get(calls::recording::<O>))
-        .route("/api/v1/calls/{call}/timeline.svg", get(calls::timeline::<O>))
+    let (router, document) = routes::<O>().finish();
+    router
         .merge(access_routes())
+        .layer(Extension(Reference::new(&document)))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
         // Around every route above, whatever is added to them.

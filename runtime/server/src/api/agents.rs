@@ -1,17 +1,24 @@
 //! Agents.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::page::{Asked, PageQuery};
 use super::path::Path;
-use super::{ApiError, Operations, mask, timestamp};
+use super::schema::{FreeObject, Id, Message, Timestamp};
+use super::{ApiError, Operations, mask};
 use crate::agent::Protocol;
 use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders};
 
@@ -32,19 +39,132 @@ const HANDSHAKE_HEADERS: [HeaderName; 6] = [
     header::TE,
 ];
 
+/// An agent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Agent)]
+pub(super) struct AgentView {
+    #[schema(value_type = Id)]
+    id: AgentId,
+    /// Unique in the organisation.
+    name: String,
+    protocol: Protocol,
+    /// Where it listens; null for those built in.
+    #[schema(format = "uri")]
+    url: Option<String>,
+    /// Samples per second that it takes and gives.
+    sample_rate_hz: u32,
+    /// Sent with the handshake. Values are masked.
+    #[schema(value_type = HashMap<String, String>)]
+    headers: Map<String, Value>,
+    /// Whether its calls are recorded.
+    record: bool,
+    /// Passed to the agent when a call starts.
+    #[schema(value_type = FreeObject)]
+    parameters: Value,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A page of agents, by name.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AgentList {
+    agents: Vec<AgentView>,
+    next_cursor: Option<String>,
+}
+
+/// An agent to make.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `settings` reads")]
+pub(super) struct NewAgent {
+    /// Unique in the organisation.
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Reception"
+    )]
+    name: String,
+    #[schema(inline)]
+    protocol: Protocol,
+    /// `wss://…` or `ws://…`; for the protocols `strowger` and `media-streams`, which need it.
+    #[schema(max_length = 2048, example = "wss://agent.example.com/call")]
+    url: Option<String>,
+    /// 8000, 16000, 24000 or 48000; 8000 only for `media-streams`.
+    #[schema(default = 16000)]
+    sample_rate_hz: Option<SampleRate>,
+    /// Sent with the handshake, at most 32.
+    headers: Option<HashMap<String, String>>,
+    record: Option<bool>,
+    /// Passed to the agent when a call starts; at most 8 KiB.
+    parameters: Option<FreeObject>,
+}
+
+/// What to change in an agent: what is left out stays.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `settings` reads")]
+pub(super) struct AgentChange {
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
+    name: Option<String>,
+    protocol: Option<Protocol>,
+    #[schema(max_length = 2048)]
+    url: Option<String>,
+    sample_rate_hz: Option<SampleRate>,
+    /// Replaces all headers; a mask stands for the stored value of that name.
+    headers: Option<HashMap<String, String>>,
+    record: Option<bool>,
+    parameters: Option<FreeObject>,
+}
+
+/// Samples per second.
+struct SampleRate;
+
+impl PartialSchema for SampleRate {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .enum_values(Some(SAMPLE_RATES_HZ))
+            .into()
+    }
+}
+
+impl ToSchema for SampleRate {}
+
+/// List agents
+///
+/// By name.
+#[utoipa::path(get, path = "/api/v1/agents", tag = "Agents", operation_id = "listAgents", params(PageQuery),
+    responses((status = 200, description = "A page of agents.", body = AgentList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
-) -> Result<Json<Value>, ApiError> {
-    let agents = operations.store().agents(&organization).await?;
-    Ok(Json(json!({ "agents": agents.iter().map(shown).collect::<Vec<_>>() })))
+    RawQuery(query): RawQuery,
+) -> Result<Json<AgentList>, ApiError> {
+    let mut form = Form::of_query(query.as_deref());
+    let page = Asked::<(String, String)>::read(&mut form, "agents");
+    form.finish()?;
+    let mut agents = operations
+        .store()
+        .agents(&organization, page.after.as_ref(), page.rows())
+        .await?;
+    let next_cursor = page.cut(&mut agents, |agent| (agent.settings.name.clone(), agent.id.to_string()));
+    Ok(Json(AgentList {
+        agents: agents.iter().map(shown).collect(),
+        next_cursor,
+    }))
 }
 
+/// Make an agent
+#[utoipa::path(post, path = "/api/v1/agents", tag = "Agents", operation_id = "createAgent", request_body = NewAgent,
+    responses((status = 201, description = "The agent.", body = AgentView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     form: Form,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<AgentView>), ApiError> {
     let settings = settings(form, None)?;
     let agent = operations
         .store()
@@ -53,20 +173,28 @@ pub(super) async fn create<O: Operations>(
     Ok((StatusCode::CREATED, Json(shown(&agent))))
 }
 
+/// Read an agent
+#[utoipa::path(get, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "readAgent",
+    responses((status = 200, description = "The agent.", body = AgentView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<AgentView>, ApiError> {
     Ok(Json(shown(&find(operations.as_ref(), &organization, &id).await?)))
 }
 
+/// Change an agent
+///
+/// What is left out stays. Calls in progress keep what they started with.
+#[utoipa::path(put, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "updateAgent", request_body = AgentChange,
+    responses((status = 200, description = "The agent as it is now.", body = AgentView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
     form: Form,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<AgentView>, ApiError> {
     let stored = find(operations.as_ref(), &organization, &id).await?;
     let settings = settings(form, Some(&stored.settings))?;
     let agent = operations
@@ -76,13 +204,18 @@ pub(super) async fn update<O: Operations>(
     Ok(Json(shown(&agent)))
 }
 
+/// Delete an agent
+///
+/// Its numbers stay without one, its calls stay in the record.
+#[utoipa::path(delete, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "deleteAgent",
+    responses((status = 200, description = "It is gone.", body = Message)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Message>, ApiError> {
     operations.store().delete_agent(&organization, &parse_id(&id)?).await?;
-    Ok(Json(json!({ "message": "the agent was deleted" })))
+    Ok(Message::new("the agent was deleted"))
 }
 
 fn parse_id(text: &str) -> Result<AgentId, ApiError> {
@@ -229,24 +362,21 @@ fn headers(form: &mut Form, entered: Map<String, Value>, stored: Option<&SecretH
     SecretHeaders::new(headers)
 }
 
-fn shown(agent: &Agent) -> Value {
+fn shown(agent: &Agent) -> AgentView {
     let settings = &agent.settings;
-    let headers: Map<String, Value> = settings
-        .headers
-        .expose()
-        .iter()
-        .map(|(name, value)| (name.clone(), Value::String(mask::mask(value))))
-        .collect();
-    json!({
-        "id": agent.id,
-        "name": settings.name,
-        "protocol": settings.protocol,
-        "url": settings.url,
-        "sample_rate_hz": settings.sample_rate_hz,
-        "headers": headers,
-        "record": settings.record,
-        "parameters": settings.parameters,
-        "created_at": timestamp::rfc3339(agent.created_at),
-        "updated_at": timestamp::rfc3339(agent.updated_at),
-    })
+    let headers = settings.headers.expose().iter();
+    AgentView {
+        id: agent.id.clone(),
+        name: settings.name.clone(),
+        protocol: settings.protocol,
+        url: settings.url.clone(),
+        sample_rate_hz: settings.sample_rate_hz,
+        headers: headers
+            .map(|(name, value)| (name.clone(), Value::String(mask::mask(value))))
+            .collect(),
+        record: settings.record,
+        parameters: settings.parameters.clone(),
+        created_at: Timestamp(agent.created_at),
+        updated_at: Timestamp(agent.updated_at),
+    }
 }

@@ -4,15 +4,17 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use strowger_host::FieldProblem;
 
-use super::{ApiError, document};
+use super::{ApiError, json};
 
 /// The fields of a request's body. Each is taken once; what is left at the end is unknown.
 #[derive(Debug, Default)]
 pub(super) struct Form {
     fields: Map<String, Value>,
+    /// Whether everything is a text, as in a query.
+    textual: bool,
     known: Vec<&'static str>,
     problems: Vec<FieldProblem>,
 }
@@ -27,7 +29,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| ApiError::TooLarge)?;
-        match document::parse(&body) {
+        match json::parse(&body) {
             Ok(Value::Object(fields)) => Ok(Self {
                 fields,
                 ..Self::default()
@@ -63,7 +65,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 impl Form {
     /// The fields of a query string.
     pub(super) fn of_query(query: Option<&str>) -> Self {
-        let mut form = Self::default();
+        let mut form = Self {
+            textual: true,
+            ..Self::default()
+        };
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let value = Value::String(value.into_owned());
             if form.fields.insert(name.clone().into_owned(), value).is_some() {
@@ -109,8 +114,8 @@ impl Form {
             name,
             &format!("a text of 1 to {chars_max} characters on one line"),
             |value| {
-                let text = value.as_str()?.trim();
-                let fits = !text.is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control);
+                let text = value.as_str().filter(|text| text.chars().count() <= chars_max)?.trim();
+                let fits = !text.is_empty() && !text.chars().any(char::is_control);
                 fits.then(|| text.to_owned())
             },
         )
@@ -123,11 +128,18 @@ impl Form {
 
     /// A whole number in a range; in a query, digits.
     pub(super) fn number(&mut self, name: &'static str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let textual = self.textual;
         self.checked(
             name,
             &format!("a whole number from {} to {}", range.start(), range.end()),
             |value| {
-                let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+                let number = match &value {
+                    Value::String(digits) if textual && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                        digits.parse().ok()?
+                    }
+                    Value::Number(number) => whole(number)?,
+                    _ => return None,
+                };
                 range.contains(&number).then_some(number)
             },
         )
@@ -151,6 +163,16 @@ impl Form {
         self.checked(name, &format!("one of {}", choices.join(", ")), |value| {
             parse(value.as_str()?)
         })
+    }
+
+    /// A text that `parse` understands.
+    pub(super) fn parsed<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.checked(name, expected, |value| parse(value.as_str()?))
     }
 
     /// An identifier.
@@ -178,4 +200,18 @@ impl Form {
             Err(ApiError::Fields(self.problems))
         }
     }
+}
+
+/// JSON has one kind of numbers: `5.0` is as whole as `5`.
+fn whole(number: &Number) -> Option<u64> {
+    let exact = |float: &f64| float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(float);
+    number.as_u64().or_else(|| {
+        let float = number.as_f64().filter(exact)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole, and fits"
+        )]
+        Some(float as u64)
+    })
 }

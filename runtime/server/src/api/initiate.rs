@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
-use strowger_call::Address;
+use serde::Serialize;
 use strowger_call::address::ADDRESS_CHARS_MAX;
+use strowger_call::{Address, CallId};
 use strowger_host::Ability;
 use strowger_host::operation::DetectionMode;
+use utoipa::ToSchema;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::schema::Id;
 use super::{ApiError, CallRequest, OperationError, Operations, calls, readiness};
 use crate::agent::dialable;
 use crate::store::{AgentId, ConfigurationId, NumberId, PhoneNumber};
@@ -19,11 +21,59 @@ use crate::store::{AgentId, ConfigurationId, NumberId, PhoneNumber};
 /// About as long as carriers let it ring before a mailbox answers.
 const RING_TIMEOUT_S_DEFAULT: u64 = 45;
 
+/// A call to place.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `initiate` reads")]
+pub(super) struct NewOutboundCall {
+    /// Who talks.
+    #[schema(value_type = Id)]
+    agent_id: AgentId,
+    /// Who is called: a number with `+` and the country's code, a SIP URI or an extension.
+    #[schema(max_length = 255, example = "+12025550123")]
+    phone_number: String,
+    /// Else the default one, or the oldest that is active and ready.
+    #[schema(value_type = Option<Id>)]
+    telephony_configuration_id: Option<ConfigurationId>,
+    /// Which number is shown: else the default caller id, else one of the configuration's numbers.
+    #[schema(value_type = Option<Id>)]
+    from_phone_number_id: Option<NumberId>,
+    /// In seconds.
+    #[schema(minimum = 5, maximum = 120, default = 45)]
+    ring_timeout_s: Option<u16>,
+    /// Whether the carrier is to tell if a machine answers.
+    #[schema(inline)]
+    detect_machine: Option<DetectMachine>,
+}
+
+/// What to find out about who answers.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "describes `DetectionMode`")]
+enum DetectMachine {
+    HumanOrMachine,
+    EndOfGreeting,
+}
+
+/// A call that was placed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PlacedCall {
+    message: &'static str,
+    #[schema(value_type = Id)]
+    call_id: CallId,
+    call: calls::CallView,
+}
+
+/// Place a call
+///
+/// The answer comes when the carrier has accepted the call; it then rings.
+#[utoipa::path(post, path = "/api/v1/telephony/initiate-call", tag = "Calls", operation_id = "initiateCall",
+    request_body = NewOutboundCall, responses((status = 200, description = "It was placed.", body = PlacedCall)))]
 pub(super) async fn initiate<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     mut form: Form,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<PlacedCall>, ApiError> {
     let agent = form.id("agent_id", AgentId::parse);
     if agent.is_none() {
         form.required::<()>("agent_id", None);
@@ -74,9 +124,11 @@ pub(super) async fn initiate<O: Operations>(
         detect_machine,
     };
     let call = operations.place_call(request).await?;
-    Ok(Json(
-        json!({ "message": "the call was placed", "call_id": call.id, "call": calls::shown(&call) }),
-    ))
+    Ok(Json(PlacedCall {
+        message: "the call was placed",
+        call_id: call.id.clone(),
+        call: calls::shown(&call),
+    }))
 }
 
 fn callee(form: &mut Form) -> Option<Address> {

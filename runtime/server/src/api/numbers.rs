@@ -3,43 +3,193 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use strowger_call::address::ADDRESS_CHARS_MAX;
 use strowger_call::{Address, AddressKind, Country};
 use strowger_host::Ability;
 use strowger_host::operation::{FailureKind, Ownership, Synchronisation};
+use utoipa::ToSchema;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::page::{Asked, PageQuery};
 use super::path::Path;
-use super::{ApiError, OperationError, Operations, configurations, timestamp, unbroken};
+use super::schema::{FreeObject, Id, Timestamp};
+use super::{ApiError, OperationError, Operations, configurations, unbroken};
 use crate::store::{
-    AgentId, Configuration, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, TrunkId, WrittenAddress,
+    AgentId, Configuration, ConfigurationId, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, TrunkId,
+    WrittenAddress,
 };
 
 const LABEL_CHARS_MAX: usize = 64;
 /// A user's own data, as JSON text.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 
+/// A phone number.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhoneNumber)]
+pub(super) struct NumberView {
+    #[schema(value_type = Id)]
+    id: NumberId,
+    #[schema(value_type = Id)]
+    telephony_configuration_id: ConfigurationId,
+    /// As it was entered.
+    address: String,
+    /// Unique in the organisation.
+    #[schema(example = "+14155551234")]
+    address_normalized: String,
+    #[schema(value_type = AddressType)]
+    address_type: &'static str,
+    /// ISO 3166.
+    country_code: Option<String>,
+    label: Option<String>,
+    /// Who answers its calls; without one they are refused.
+    #[schema(value_type = Option<Id>)]
+    inbound_agent_id: Option<AgentId>,
+    #[schema(value_type = Option<Id>)]
+    telephony_trunk_id: Option<TrunkId>,
+    is_active: bool,
+    /// Whether outbound calls of the configuration show it unless they say otherwise.
+    is_default_caller_id: bool,
+    /// An object of the user's.
+    #[schema(value_type = FreeObject)]
+    extra_metadata: Value,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    /// How telling the carrier went; null where this request did not try.
+    provider_sync: Option<ProviderSync>,
+}
+
+/// What an address is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes `AddressKind`")]
+enum AddressType {
+    Pstn,
+    SipUri,
+    SipExtension,
+}
+
+/// How telling the carrier went.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProviderSync {
+    ok: bool,
+    /// What it said, or what to do.
+    message: Option<String>,
+}
+
+/// A page of phone numbers, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhoneNumberList)]
+pub(super) struct NumberList {
+    phone_numbers: Vec<NumberView>,
+    next_cursor: Option<String>,
+}
+
+/// A phone number to add.
+#[derive(ToSchema)]
+#[schema(as = NewPhoneNumber)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `create` reads")]
+pub(super) struct NewNumberForm {
+    /// E.164 with `+`, national with `country_code`, a SIP URI, or an extension.
+    #[schema(max_length = 255, example = "+14155551234")]
+    address: String,
+    /// Two letters of ISO 3166.
+    #[schema(max_length = 2, example = "US")]
+    country_code: Option<String>,
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
+    label: Option<String>,
+    #[schema(value_type = Option<Id>)]
+    inbound_agent_id: Option<AgentId>,
+    #[schema(value_type = Option<Id>)]
+    telephony_trunk_id: Option<TrunkId>,
+    #[schema(default = true)]
+    is_active: Option<bool>,
+    #[schema(default = false)]
+    is_default_caller_id: Option<bool>,
+    /// At most 16 KiB.
+    extra_metadata: Option<FreeObject>,
+}
+
+/// What to change in a phone number: what is left out stays.
+#[derive(ToSchema)]
+#[schema(as = PhoneNumberChange)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `update` reads")]
+pub(super) struct NumberChangeForm {
+    /// It stays: only the address that the number has may be sent.
+    address: Option<String>,
+    #[schema(max_length = 2)]
+    country_code: Option<String>,
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
+    label: Option<String>,
+    #[schema(value_type = Option<Id>)]
+    inbound_agent_id: Option<AgentId>,
+    /// Leaves it without an agent.
+    clear_inbound_agent: Option<bool>,
+    #[schema(value_type = Option<Id>)]
+    telephony_trunk_id: Option<TrunkId>,
+    /// Leaves it without a trunk.
+    clear_trunk: Option<bool>,
+    is_active: Option<bool>,
+    extra_metadata: Option<FreeObject>,
+}
+
+/// A phone number is gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PhoneNumberDeleted)]
+pub(super) struct NumberDeleted {
+    message: &'static str,
+    provider_sync: Option<ProviderSync>,
+}
+
+/// List phone numbers
+///
+/// Oldest first.
+#[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers", tag = "Phone numbers", operation_id = "listPhoneNumbers",
+    params(PageQuery), responses((status = 200, description = "A page of phone numbers.", body = NumberList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+    RawQuery(query): RawQuery,
+) -> Result<Json<NumberList>, ApiError> {
+    let mut form = Form::of_query(query.as_deref());
+    let page = Asked::<(i64, String)>::read(&mut form, "phone-numbers");
+    form.finish()?;
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
-    let numbers = operations.store().numbers(&organization, &configuration.id).await?;
-    let shown: Vec<Value> = numbers.iter().map(|number| shown(number, None)).collect();
-    Ok(Json(json!({ "phone_numbers": shown })))
+    let mut numbers = operations
+        .store()
+        .numbers_page(&organization, &configuration.id, page.after.as_ref(), page.rows())
+        .await?;
+    let next_cursor = page.cut(&mut numbers, |number| (number.created_at, number.id.to_string()));
+    Ok(Json(NumberList {
+        phone_numbers: numbers.iter().map(|number| shown(number, None)).collect(),
+        next_cursor,
+    }))
 }
 
+/// Add a phone number
+///
+/// It is registered at carriers where that is done from here; others are asked whether the account owns it.
+#[utoipa::path(post, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers", tag = "Phone numbers", operation_id = "createPhoneNumber",
+    request_body = NewNumberForm, responses((status = 201, description = "The number.", body = NumberView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
     mut form: Form,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<NumberView>), ApiError> {
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
     let country = country(&mut form);
     let written = form.text("address", ADDRESS_CHARS_MAX);
@@ -78,7 +228,7 @@ async fn add<O: Operations>(
     operations: &O,
     configuration: &Configuration,
     new: NewNumber,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<NumberView>), ApiError> {
     let store = operations.store();
     if let Some(agent) = &new.agent {
         store.find_agent(&new.organization, agent).await?;
@@ -109,21 +259,29 @@ async fn add<O: Operations>(
     Ok((StatusCode::CREATED, Json(shown(&number, sync.as_ref()))))
 }
 
+/// Read a phone number
+#[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "readPhoneNumber",
+    responses((status = 200, description = "The number.", body = NumberView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<NumberView>, ApiError> {
     let (_, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
     Ok(Json(shown(&number, None)))
 }
 
+/// Change a phone number
+///
+/// What is left out stays. The carrier is told again.
+#[utoipa::path(put, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "updatePhoneNumber",
+    request_body = NumberChangeForm, responses((status = 200, description = "The number as it is now.", body = NumberView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
     mut form: Form,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<NumberView>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
     if let Some(written) = form.value("address")
         && written.as_str() != Some(number.written.expose())
@@ -165,11 +323,16 @@ pub(super) async fn update<O: Operations>(
     .await
 }
 
+/// Delete a phone number
+///
+/// Its calls are pointed away from here first; when the carrier cannot be told, the number stays.
+#[utoipa::path(delete, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "deletePhoneNumber",
+    responses((status = 200, description = "It is gone.", body = NumberDeleted)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<NumberDeleted>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
     unbroken(async move {
         let operations = operations.as_ref();
@@ -184,18 +347,22 @@ pub(super) async fn delete<O: Operations>(
             .store()
             .delete_number(&organization, &configuration.id, &number.id)
             .await?;
-        Ok(Json(
-            json!({ "message": "the phone number was deleted", "provider_sync": shown }),
-        ))
+        Ok(Json(NumberDeleted {
+            message: "the phone number was deleted",
+            provider_sync: shown,
+        }))
     })
     .await
 }
 
+/// Make a number the default caller id
+#[utoipa::path(post, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}/set-default-caller", tag = "Phone numbers", operation_id = "setDefaultCaller",
+    responses((status = 200, description = "The number as it is now.", body = NumberView)))]
 pub(super) async fn set_default<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<NumberView>, ApiError> {
     let (configuration, number) = (configurations::parse_id(&configuration)?, parse_id(&number)?);
     let number = operations
         .store()
@@ -275,8 +442,11 @@ struct Sync {
 }
 
 impl Sync {
-    fn shown(&self) -> Value {
-        json!({ "ok": self.failed.is_none(), "message": self.message })
+    fn shown(&self) -> ProviderSync {
+        ProviderSync {
+            ok: self.failed.is_none(),
+            message: self.message.clone(),
+        }
     }
 }
 
@@ -331,22 +501,22 @@ fn lookup_failed(error: OperationError) -> ApiError {
     }
 }
 
-fn shown(number: &PhoneNumber, sync: Option<&Sync>) -> Value {
-    json!({
-        "id": number.id,
-        "telephony_configuration_id": number.configuration,
-        "address": number.written.expose(),
-        "address_normalized": number.address.expose(),
-        "address_type": number.address.kind().as_str(),
-        "country_code": number.country.map(|country| country.as_str().to_owned()),
-        "label": number.label,
-        "inbound_agent_id": number.agent,
-        "telephony_trunk_id": number.trunk,
-        "is_active": number.is_active,
-        "is_default_caller_id": number.is_default_caller_id,
-        "extra_metadata": number.metadata,
-        "created_at": timestamp::rfc3339(number.created_at),
-        "updated_at": timestamp::rfc3339(number.updated_at),
-        "provider_sync": sync.map(Sync::shown),
-    })
+fn shown(number: &PhoneNumber, sync: Option<&Sync>) -> NumberView {
+    NumberView {
+        id: number.id.clone(),
+        telephony_configuration_id: number.configuration.clone(),
+        address: number.written.expose().to_owned(),
+        address_normalized: number.address.expose().to_owned(),
+        address_type: number.address.kind().as_str(),
+        country_code: number.country.map(|country| country.as_str().to_owned()),
+        label: number.label.clone(),
+        inbound_agent_id: number.agent.clone(),
+        telephony_trunk_id: number.trunk.clone(),
+        is_active: number.is_active,
+        is_default_caller_id: number.is_default_caller_id,
+        extra_metadata: number.metadata.clone(),
+        created_at: Timestamp(number.created_at),
+        updated_at: Timestamp(number.updated_at),
+        provider_sync: sync.map(Sync::shown),
+    }
 }

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use strowger_host::FieldProblem;
 use strowger_host::operation::FailureOwner;
+use utoipa::ToSchema;
 
 /// What the types of problems begin with. They are names: nothing needs to be there.
 const TYPES: &str = "https://strowger.dev/problems/";
@@ -15,28 +16,55 @@ const ERRORS_MAX: usize = 100;
 const FIELD_CHARS_MAX: usize = 80;
 
 /// A refusal, as a client reads it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// URI that names the kind of problem. It ends with the code.
     #[serde(rename = "type")]
+    #[schema(format = "uri", example = "https://strowger.dev/problems/invalid_fields")]
     kind: String,
     /// The kind of problem in words; the same for every problem of the kind.
+    #[schema(example = "Invalid fields")]
     title: String,
     /// HTTP status.
+    #[schema(minimum = 400, maximum = 599, example = 422)]
     status: u16,
     /// What is wrong with this request, and what to do.
     detail: String,
     /// The kind of problem, for programs.
+    #[schema(example = "invalid_fields")]
     code: String,
     /// Every field that is wrong.
+    #[schema(value_type = Vec<WrongField>, max_items = 100)]
     errors: Vec<FieldProblem>,
     /// Who can do something about it, where that is known.
+    #[schema(value_type = Option<Owner>)]
     owner: Option<FailureOwner>,
     /// Whether the same request may succeed later.
     retryable: bool,
     /// In how many seconds, where that is known: a header.
     #[serde(skip)]
     retry_after_s: Option<u64>,
+}
+
+/// A field that is wrong.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `FieldProblem`")]
+struct WrongField {
+    /// Where it is: `config.auth_token`.
+    field: String,
+    /// What is wrong with it, and what to send.
+    problem: String,
+}
+
+/// Who can do something about a problem.
+#[derive(ToSchema)]
+#[schema(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "describes `FailureOwner`")]
+enum Owner {
+    /// The organisation.
+    User,
+    /// Whoever runs the gateway.
+    Operator,
 }
 
 impl Problem {

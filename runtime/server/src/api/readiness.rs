@@ -1,11 +1,36 @@
 //! What is left to do before a configuration places calls, and which configuration an outbound call goes over.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use strowger_host::Ability;
 use strowger_host::operation::SetupStep;
+use utoipa::ToSchema;
 
 use super::{ApiError, OperationError, Operations, ProviderView};
 use crate::store::{Configuration, ConfigurationFacts, ConfigurationId, OrganizationId};
+
+/// What is left to do before calls work.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SetupChecklist {
+    ready_for_outbound: bool,
+    /// The first step without which no call goes out.
+    outbound_blocked_reason: Option<String>,
+    #[schema(value_type = Vec<SetupChecklistStep>)]
+    steps: Vec<SetupStep>,
+    docs_url: Option<String>,
+}
+
+/// One step of a checklist.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes `SetupStep`")]
+struct SetupChecklistStep {
+    key: String,
+    title: String,
+    /// What to do and where.
+    description: String,
+    complete: bool,
+    /// No outbound call before it is done.
+    blocks_outbound: bool,
+}
 
 /// The steps towards calls that work.
 #[derive(Debug, Clone)]
@@ -41,14 +66,14 @@ impl Checklist {
         Some(&step.description)
     }
 
-    fn shown(&self) -> Value {
+    fn shown(&self) -> SetupChecklist {
         let blocked = self.blocked();
-        json!({
-            "ready_for_outbound": blocked.is_none(),
-            "outbound_blocked_reason": blocked,
-            "steps": self.steps,
-            "docs_url": self.docs_url,
-        })
+        SetupChecklist {
+            ready_for_outbound: blocked.is_none(),
+            outbound_blocked_reason: blocked.map(str::to_owned),
+            steps: self.steps.clone(),
+            docs_url: self.docs_url.clone(),
+        }
     }
 }
 
@@ -66,8 +91,8 @@ fn caller_id(facts: ConfigurationFacts) -> SetupStep {
 
 /// A configuration's readiness as it is shown, whatever state its provider is in.
 pub(super) struct Readiness {
-    /// Null when nobody can tell.
-    pub(super) checklist: Value,
+    /// None when nobody can tell.
+    pub(super) checklist: Option<SetupChecklist>,
     /// Why it places no calls; none when it does.
     pub(super) blocked: Option<String>,
 }
@@ -81,7 +106,7 @@ impl Readiness {
         facts: ConfigurationFacts,
     ) -> Self {
         let unknown = |why: &str| Self {
-            checklist: Value::Null,
+            checklist: None,
             blocked: Some(why.to_owned()),
         };
         let Some(provider) = provider else {
@@ -90,7 +115,7 @@ impl Readiness {
         match Checklist::of(operations, configuration, provider, facts).await {
             Ok(checklist) => Self {
                 blocked: checklist.blocked().map(str::to_owned),
-                checklist: checklist.shown(),
+                checklist: Some(checklist.shown()),
             },
             Err(OperationError::Fields(_)) => {
                 unknown("The stored settings do not fit this version of the provider: enter them again.")

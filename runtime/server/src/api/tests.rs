@@ -2,6 +2,8 @@
 
 mod access;
 mod bad_input;
+mod document;
+mod pages;
 mod setup;
 mod trunks;
 
@@ -1330,12 +1332,12 @@ async fn calls_are_listed_read_and_ended() {
     );
     let (_, rest) = server
         .get(&format!(
-            "/api/v1/calls?limit=2&before={}",
-            page["next_before"].as_str().unwrap()
+            "/api/v1/calls?limit=2&cursor={}",
+            page["next_cursor"].as_str().unwrap()
         ))
         .await;
     assert_eq!(
-        (rest["calls"][0]["id"].as_str(), rest["next_before"].is_null()),
+        (rest["calls"][0]["id"].as_str(), rest["next_cursor"].is_null()),
         (Some(&*ids[0]), true)
     );
     let (status, body) = server

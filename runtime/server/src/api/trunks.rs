@@ -4,37 +4,126 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use strowger_host::operation::Trunk as CarrierTrunk;
 use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
+use utoipa::ToSchema;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::page::{Asked, PageQuery};
 use super::path::Path;
-use super::{ApiError, OperationError, Operations, ProviderView, configurations, timestamp, unbroken};
-use crate::store::{Configuration, NewTrunk, OrganizationId, StoreError, Trunk, TrunkContent, TrunkId};
+use super::schema::{FreeObject, Id, Timestamp};
+use super::{ApiError, OperationError, Operations, ProviderView, configurations, unbroken};
+use crate::store::{
+    Configuration, ConfigurationId, NewTrunk, OrganizationId, StoreError, Trunk, TrunkContent, TrunkId,
+};
 
 const NAME_CHARS_MAX: usize = 64;
 
+/// A SIP trunk.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Trunk)]
+pub(super) struct TrunkView {
+    #[schema(value_type = Id)]
+    id: TrunkId,
+    #[schema(value_type = Id)]
+    telephony_configuration_id: ConfigurationId,
+    /// Unique in the configuration; the carrier is told it as well.
+    name: String,
+    /// Whether calls may take it.
+    enabled: bool,
+    /// Values of the provider's `trunk_fields`.
+    #[schema(value_type = FreeObject)]
+    settings: Value,
+    /// Numbers that are attached to it.
+    #[schema(minimum = 0)]
+    phone_number_count: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A page of trunks, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TrunkList {
+    trunks: Vec<TrunkView>,
+    next_cursor: Option<String>,
+}
+
+/// A trunk to make.
+#[derive(ToSchema)]
+#[schema(as = NewTrunk)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `create` reads")]
+pub(super) struct NewTrunkForm {
+    /// Letters, digits and hyphens.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9-]+$", example = "east")]
+    name: String,
+    #[schema(default = true)]
+    enabled: Option<bool>,
+    /// Values of the provider's `trunk_fields`.
+    settings: Option<FreeObject>,
+}
+
+/// What to change in a trunk: what is left out stays.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `update` reads")]
+pub(super) struct TrunkChange {
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9-]+$")]
+    name: Option<String>,
+    enabled: Option<bool>,
+    /// Replaces all settings.
+    settings: Option<FreeObject>,
+}
+
+/// A trunk is gone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TrunkDeleted {
+    success: bool,
+}
+
+/// List trunks
+///
+/// Oldest first.
+#[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks", tag = "Trunks", operation_id = "listTrunks",
+    params(PageQuery), responses((status = 200, description = "A page of trunks.", body = TrunkList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+    RawQuery(query): RawQuery,
+) -> Result<Json<TrunkList>, ApiError> {
+    let mut form = Form::of_query(query.as_deref());
+    let page = Asked::<(i64, String)>::read(&mut form, "trunks");
+    form.finish()?;
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
     supported(operations.as_ref(), &configuration)?;
-    let trunks = operations.store().trunks(&organization, &configuration.id).await?;
-    Ok(Json(json!({ "trunks": trunks.iter().map(shown).collect::<Vec<_>>() })))
+    let mut trunks = operations
+        .store()
+        .trunks_page(&organization, &configuration.id, page.after.as_ref(), page.rows())
+        .await?;
+    let next_cursor = page.cut(&mut trunks, |trunk| (trunk.created_at, trunk.id.to_string()));
+    Ok(Json(TrunkList {
+        trunks: trunks.iter().map(shown).collect(),
+        next_cursor,
+    }))
 }
 
+/// Make a trunk
+///
+/// The carrier makes it first: what it refuses is not kept.
+#[utoipa::path(post, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks", tag = "Trunks", operation_id = "createTrunk",
+    request_body = NewTrunkForm, responses((status = 201, description = "The trunk.", body = TrunkView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
     mut form: Form,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<TrunkView>), ApiError> {
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
     let provider = supported(operations.as_ref(), &configuration)?;
     let name = name(&mut form);
@@ -78,21 +167,29 @@ pub(super) async fn create<O: Operations>(
     .await
 }
 
+/// Read a trunk
+#[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "readTrunk",
+    responses((status = 200, description = "The trunk.", body = TrunkView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TrunkView>, ApiError> {
     let (_, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
     Ok(Json(shown(&trunk)))
 }
 
+/// Change a trunk
+///
+/// What is left out stays.
+#[utoipa::path(put, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "updateTrunk",
+    request_body = TrunkChange, responses((status = 200, description = "The trunk as it is now.", body = TrunkView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
     mut form: Form,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TrunkView>, ApiError> {
     let (configuration, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
     let provider = supported(operations.as_ref(), &configuration)?;
     let name = name(&mut form).unwrap_or_else(|| trunk.name.clone());
@@ -122,11 +219,16 @@ pub(super) async fn update<O: Operations>(
     .await
 }
 
+/// Delete a trunk
+///
+/// Not while numbers are attached to it.
+#[utoipa::path(delete, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "deleteTrunk",
+    responses((status = 200, description = "It is gone.", body = TrunkDeleted)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TrunkDeleted>, ApiError> {
     let (configuration, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
     supported(operations.as_ref(), &configuration)?;
     trunk.require_unattached()?;
@@ -142,7 +244,7 @@ pub(super) async fn delete<O: Operations>(
             .store()
             .delete_trunk(&organization, &configuration.id, &trunk.id)
             .await?;
-        Ok(Json(json!({ "success": true })))
+        Ok(Json(TrunkDeleted { success: true }))
     })
     .await
 }
@@ -259,15 +361,15 @@ fn of_carrier(content: &TrunkContent) -> CarrierTrunk {
     }
 }
 
-pub(super) fn shown(trunk: &Trunk) -> Value {
-    json!({
-        "id": trunk.id,
-        "telephony_configuration_id": trunk.configuration,
-        "name": trunk.name,
-        "enabled": trunk.enabled,
-        "settings": trunk.settings,
-        "phone_number_count": trunk.number_count,
-        "created_at": timestamp::rfc3339(trunk.created_at),
-        "updated_at": timestamp::rfc3339(trunk.updated_at),
-    })
+pub(super) fn shown(trunk: &Trunk) -> TrunkView {
+    TrunkView {
+        id: trunk.id.clone(),
+        telephony_configuration_id: trunk.configuration.clone(),
+        name: trunk.name.clone(),
+        enabled: trunk.enabled,
+        settings: trunk.settings.clone(),
+        phone_number_count: trunk.number_count,
+        created_at: Timestamp(trunk.created_at),
+        updated_at: Timestamp(trunk.updated_at),
+    }
 }

@@ -38,7 +38,7 @@ pub struct EventSocketState {
 }
 
 /// What an event socket is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventSocketPhase {
     /// Another gateway, or another configuration with the same socket, has it.

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use strowger_host::limits::{Class, Limits};
 use strowger_host::spec::{self, ProviderSpec};
 use strowger_host::{Ability, Provider};
+use utoipa::ToSchema;
 
 /// What a component is and may ever do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PermissionPage)]
 pub struct Page {
     /// The name in URLs and configurations.
     pub provider: String,
@@ -26,6 +28,7 @@ pub struct Page {
     /// Size of the component.
     pub size_bytes: usize,
     /// Compact or interpreted.
+    #[schema(value_type = String, example = "compact")]
     pub class: Class,
     /// What it imports: nothing of it reaches the outside.
     pub imports: Vec<String>,
@@ -46,18 +49,21 @@ pub struct Page {
 }
 
 /// A webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PageRoute)]
 pub struct Route {
     /// `GET` or `POST`.
     pub method: String,
     /// The whole path.
     pub path: String,
     /// What for.
+    #[schema(value_type = String, example = "callback")]
     pub purpose: spec::RoutePurpose,
 }
 
 /// A field of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PageField)]
 pub struct Field {
     /// Its name.
     pub name: String,
@@ -70,7 +76,8 @@ pub struct Field {
 }
 
 /// A host that the component asks to reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PageHost)]
 pub struct HostRequest {
     /// As the component declares it.
     pub host: String,
@@ -79,7 +86,8 @@ pub struct HostRequest {
 }
 
 /// What one invocation may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PageBounds)]
 pub struct Bounds {
     /// Milliseconds of processor time off the media path.
     pub control_cpu_ms: u64,
@@ -96,7 +104,8 @@ pub struct Bounds {
 }
 
 /// What one call of an export costs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PageCost)]
 pub struct Cost {
     /// `interface.function`.
     pub export: String,
@@ -109,7 +118,8 @@ pub struct Cost {
 }
 
 /// A question of the conformance suite.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = PageFinding)]
 pub struct Finding {
     /// Its stable name.
     pub name: String,

@@ -167,16 +167,25 @@ impl Store {
         self.agent_of(&row)
     }
 
-    /// The agents of an organisation, by name.
+    /// A page of the agents of an organisation, by name: at most `limit` behind the name and id `after`.
     ///
     /// # Errors
     /// The database fails, or a row does not open.
-    pub async fn agents(&self, organization: &OrganizationId) -> Result<Vec<Agent>, StoreError> {
+    pub async fn agents(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&(String, String)>,
+        limit: u32,
+    ) -> Result<Vec<Agent>, StoreError> {
         let sql = sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM agents WHERE organization_id = $1 ORDER BY name, id"
+            "SELECT {COLUMNS} FROM agents WHERE organization_id = $1 AND (name, id) > ($2, $3) ORDER BY name, id LIMIT $4"
         ));
+        let (name, id) = after.map_or(("", ""), |(name, id)| (name, id));
         let rows = sqlx::query(sql)
             .bind(organization.as_str())
+            .bind(name)
+            .bind(id)
+            .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| self.agent_of(row)).collect()
@@ -297,7 +306,7 @@ mod tests {
             store.delete_agent(&other, &made.id).await,
             Err(StoreError::NotFound { .. })
         ));
-        assert!(store.agents(&other).await.unwrap().is_empty());
+        assert!(store.agents(&other, None, 10).await.unwrap().is_empty());
 
         let error = store
             .create_agent(&acme, &AgentId::generate(), &settings, 6)
@@ -312,9 +321,9 @@ mod tests {
         settings.name = "bot two".to_owned();
         let changed = store.update_agent(&acme, &made.id, &settings, 7).await.unwrap();
         assert_eq!((changed.created_at, changed.updated_at), (5, 7));
-        assert_eq!(store.agents(&acme).await.unwrap(), [changed]);
+        assert_eq!(store.agents(&acme, None, 10).await.unwrap(), [changed]);
         store.delete_agent(&acme, &made.id).await.unwrap();
-        assert!(store.agents(&acme).await.unwrap().is_empty());
+        assert!(store.agents(&acme, None, 10).await.unwrap().is_empty());
     }
 
     #[test]

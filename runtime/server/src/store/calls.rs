@@ -21,7 +21,7 @@ const PROVIDER_CALL: Unique = Unique {
     columns: "calls.configuration_id, calls.provider_call_id",
 };
 
-/// The most calls or events that one page has.
+/// The most rows that one page has. Whoever asks for one more learns whether there is another page.
 pub const PAGE_ROWS_MAX: u32 = 200;
 
 /// A new identifier for a call. They sort by time.
@@ -31,7 +31,7 @@ pub fn new_call_id() -> CallId {
 }
 
 /// How far the record of a call is. It only moves forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallState {
     /// The call exists; no media yet.
@@ -260,8 +260,8 @@ pub struct CallFinish {
 /// Which calls to list.
 #[derive(Debug, Clone, Default)]
 pub struct CallFilter {
-    /// Only those older than this call: the last one of the page before.
-    pub before: Option<CallId>,
+    /// Only those older than this: when the last call of the page before was created, and its id.
+    pub before: Option<(UnixMs, String)>,
     /// Only those in this state.
     pub state: Option<CallState>,
     /// Only those of this agent.
@@ -564,7 +564,7 @@ impl Store {
         .bind(id.as_str())
         .bind(organization.as_str())
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(i64::from(limit.min(PAGE_ROWS_MAX)))
+        .bind(i64::from(limit.min(PAGE_ROWS_MAX + 1)))
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
@@ -670,17 +670,18 @@ impl Store {
     ) -> Result<Vec<CallRecord>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM calls WHERE organization_id = $1 \
-             AND ($2 = '' OR (created_at, id) < (SELECT b.created_at, b.id FROM calls b WHERE b.id = $2 AND b.organization_id = $1)) \
-             AND ($3 = '' OR state = $3) AND ($4 = '' OR agent_id = $4) AND ($5 = '' OR direction = $5) \
-             ORDER BY created_at DESC, id DESC LIMIT $6"
+             AND ($2 = '' OR (created_at, id) < ($3, $2)) \
+             AND ($4 = '' OR state = $4) AND ($5 = '' OR agent_id = $5) AND ($6 = '' OR direction = $6) \
+             ORDER BY created_at DESC, id DESC LIMIT $7"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(organization.as_str())
-            .bind(filter.before.as_ref().map_or("", CallId::as_str))
+            .bind(filter.before.as_ref().map_or("", |(_, id)| id))
+            .bind(filter.before.as_ref().map_or(0, |(at, _)| *at))
             .bind(filter.state.map_or("", CallState::as_str))
             .bind(filter.agent.as_ref().map_or("", AgentId::as_str))
             .bind(filter.direction.map_or("", direction_name))
-            .bind(i64::from(limit.min(PAGE_ROWS_MAX)))
+            .bind(i64::from(limit.min(PAGE_ROWS_MAX + 1)))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(call_of).collect()
@@ -1051,7 +1052,7 @@ pub(crate) mod tests {
         loop {
             let page = store.calls(organization, &filter, 3).await.unwrap();
             let Some(last) = page.last() else { break };
-            filter.before = Some(last.id.clone());
+            filter.before = Some((last.created_at, last.id.as_str().to_owned()));
             seen.extend(page.into_iter().map(|call| call.id));
         }
         assert_eq!(seen.len(), 7);
@@ -1091,7 +1092,7 @@ pub(crate) mod tests {
                 .is_empty()
         );
         let stranger = CallFilter {
-            before: Some(ids[0].clone()),
+            before: Some((i64::MAX, ids[0].as_str().to_owned())),
             ..CallFilter::default()
         };
         assert!(store.calls(&other, &stranger, 100).await.unwrap().is_empty());

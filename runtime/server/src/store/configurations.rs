@@ -378,6 +378,34 @@ impl Store {
         rows.iter().map(|row| self.configuration_of(row)).collect()
     }
 
+    /// A page of [`Self::configurations`], in the same order: at most `limit` behind the one that `after` describes by whether
+    /// it is the default, the time of its creation, and its id.
+    ///
+    /// # Errors
+    /// The database fails, or a row does not open.
+    pub async fn configurations_page(
+        &self,
+        organization: &OrganizationId,
+        after: Option<&(bool, UnixMs, String)>,
+        limit: u32,
+    ) -> Result<Vec<Configuration>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM telephony_configurations WHERE organization_id = $1 \
+             AND (1 - is_default_outbound, created_at, id) > ($2, $3, $4) \
+             ORDER BY is_default_outbound DESC, created_at, id LIMIT $5"
+        );
+        let (rank, at, id) = after.map_or((-1, 0, ""), |(is_default, at, id)| (i64::from(!is_default), *at, id));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(organization.as_str())
+            .bind(rank)
+            .bind(at)
+            .bind(id)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| self.configuration_of(row)).collect()
+    }
+
     /// All active configurations of a provider, whosever they are. One that does not open is left out and logged: the
     /// others must not suffer from it.
     ///

@@ -323,6 +323,33 @@ impl Store {
         rows.iter().map(number_of).collect()
     }
 
+    /// A page of the numbers of a configuration, oldest first: at most `limit` behind the time of creation and id `after`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn numbers_page(
+        &self,
+        organization: &OrganizationId,
+        configuration: &ConfigurationId,
+        after: Option<&(UnixMs, String)>,
+        limit: u32,
+    ) -> Result<Vec<PhoneNumber>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM phone_numbers WHERE organization_id = $1 AND configuration_id = $2 \
+             AND (created_at, id) > ($3, $4) ORDER BY created_at, id LIMIT $5"
+        );
+        let (at, id) = after.map_or((UnixMs::MIN, ""), |(at, id)| (*at, id));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(organization.as_str())
+            .bind(configuration.as_str())
+            .bind(at)
+            .bind(id)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(number_of).collect()
+    }
+
     /// Changes a number.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ pub fn new_transfer_id() -> TransferId {
 }
 
 /// How far the record of a transfer is. It only moves forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferState {
     /// The second leg is being dialled.

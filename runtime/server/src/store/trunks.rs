@@ -129,6 +129,33 @@ impl Store {
         rows.iter().map(trunk_of).collect()
     }
 
+    /// A page of the trunks of a configuration, oldest first: at most `limit` behind the time of creation and id `after`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn trunks_page(
+        &self,
+        organization: &OrganizationId,
+        configuration: &ConfigurationId,
+        after: Option<&(UnixMs, String)>,
+        limit: u32,
+    ) -> Result<Vec<Trunk>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM telephony_trunks t WHERE t.organization_id = $1 AND t.configuration_id = $2 \
+             AND (t.created_at, t.id) > ($3, $4) ORDER BY t.created_at, t.id LIMIT $5"
+        );
+        let (at, id) = after.map_or((UnixMs::MIN, ""), |(at, id)| (*at, id));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(organization.as_str())
+            .bind(configuration.as_str())
+            .bind(at)
+            .bind(id)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(trunk_of).collect()
+    }
+
     /// One trunk of a configuration.
     ///
     /// # Errors

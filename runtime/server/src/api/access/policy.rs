@@ -11,6 +11,9 @@ pub(in crate::api) const OPERATOR: &str = "/api/v1/operator/";
 /// Signing in to the console, looking who is signed in, and signing out.
 pub(in crate::api) const SESSION: &str = "/api/v1/session";
 
+/// What is the same for everybody, and says nothing about anybody.
+const OPEN: [&str; 2] = ["/api/v1/openapi.json", "/api/v1/docs"];
+
 /// Who may send a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::api) enum Need {
@@ -46,7 +49,7 @@ pub(in crate::api) fn need(method: &Method, route: &str) -> Need {
     if route.starts_with(OPERATOR) {
         return Need::Operator;
     }
-    if route == SESSION && *method == Method::POST {
+    if (route == SESSION && *method == Method::POST) || (OPEN.contains(&route) && is_safe(method)) {
         return Need::Nothing;
     }
     let like = if *method == Method::HEAD {
