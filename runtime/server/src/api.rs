@@ -66,9 +66,9 @@ use crate::store::{
 };
 
 pub use self::error::ApiError;
-pub(crate) use self::timestamp::rfc3339;
 use self::reference::Reference;
 use self::routes::Routes;
+pub(crate) use self::timestamp::rfc3339;
 
 /// The largest body of a request, in bytes: a configuration with every field at its longest is smaller.
 const BODY_BYTES_MAX: usize = 256 * 1024;

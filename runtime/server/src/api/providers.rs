@@ -429,7 +429,6 @@ pub(super) async fn roll_back<O: Operations>(
     Actor(actor): Actor,
     Path(name): Path<String>,
 ) -> Result<Json<ProviderVersions>, ApiError> {
-    let actor = Party::Organization(organization);
     operations.catalogue().roll_back(&actor, &name).await?;
     changed(&*operations, &actor, &name).await
 }
