@@ -32,7 +32,7 @@ use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::{api, health, ingress};
+use crate::{api, console, health, ingress};
 
 /// How often it is looked whether another process has changed the catalogue of providers.
 const CATALOGUE_INTERVAL: Duration = Duration::from_secs(1);
@@ -176,6 +176,7 @@ impl Gateway {
             .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
             .merge(api::router(Arc::new(exchange.clone())))
             .merge(health::router(exchange.clone()))
+            .merge(console::router())
             .layer(from_fn_with_state(metrics, metrics::count_requests));
         let stopped = stop.clone();
         // Frames of 20 ms must not wait for one another's acknowledgement.

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod catalogue;
 pub mod cli;
 pub mod clock;
+pub mod console;
 pub mod egress;
 pub mod events;
 pub mod exchange;

@@ -1,0 +1,160 @@
+// What a test of the console is made of: a real gateway, a simulated carrier, and a browser that is watched.
+//
+// Every request to another host, every violation of the pages' policy, every script that fails and every accident in the
+// browser's console fails the test that was running.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { test as base, expect } from '@playwright/test';
+
+export { expect };
+
+const root = new URL('../../', import.meta.url).pathname;
+const programs = process.env.STROWGER_PROGRAMS ?? join(root, 'target', 'debug');
+export const providers = process.env.STROWGER_PROVIDERS ?? join(root, 'target', 'providers');
+export const pictures = join(root, 'target', 'console');
+const READY_MS = 60_000;
+
+/** A port that was free a moment ago. */
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** Starts a program and resolves with its lines once one of them fits. */
+async function start(name, args, ready, stream) {
+  const child = spawn(join(programs, name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const lines = [];
+  const heard = { stdout: [], stderr: [] };
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${name} is not ready after ${READY_MS} ms:\n${lines.join('\n')}`)), READY_MS);
+    for (const from of ['stdout', 'stderr']) {
+      createInterface({ input: child[from] }).on('line', (line) => {
+        lines.push(line);
+        heard[from].push(line);
+        if (from === stream && ready.test(line)) {
+          clearTimeout(timer);
+          resolve();
+        }
+      });
+    }
+    child.on('exit', (code) => {
+      clearTimeout(timer);
+      reject(new Error(`${name} ended with ${code}:\n${lines.join('\n')}`));
+    });
+  });
+  return { child, lines, stop: () => stop(child) };
+}
+
+async function stop(child) {
+  if (child.exitCode !== null) return;
+  child.kill('SIGTERM');
+  const killer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  await once(child, 'exit');
+  clearTimeout(killer);
+}
+
+async function run(name, args) {
+  const child = spawn(join(programs, name), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (data) => (output += data));
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new Error(`${name} ${args[0]} ended with ${code}`);
+  return output;
+}
+
+/** A gateway with a carrier beside it, and the keys of organisations that are made on demand. */
+export class Installation {
+  static async start() {
+    const made = new Installation();
+    made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
+    const port = await freePort();
+    made.url = `http://127.0.0.1:${port}`;
+    made.carrier = await start('strowger-carrier', ['--gateway', made.url, '--calls', '0', '--listen-s', '2'], /^number/, 'stdout');
+    const said = (pattern) => pattern.exec(made.carrier.lines.join('\n'))?.slice(1) ?? [];
+    const [rest, hosts] = said(/answers at (\S+) for (.+)/);
+    made.account = JSON.parse(said(/credentials (.+)/)[0]);
+    made.number = said(/number +(\S+)/)[0];
+    const routes = hosts.split(', ').flatMap((host) => ['--egress-route', `${host}=${rest}`]);
+    made.gateway = await start('strowger', [
+      'serve', '--data-dir', made.folder, '--listen', `127.0.0.1:${port}`, '--providers', providers,
+      '--allow-network', '127.0.0.0/8', '--shutdown-grace-s', '1', ...routes,
+    ], /^Listening on/, 'stderr');
+    return made;
+  }
+
+  /** Makes an organisation; resolves with its API key. */
+  async organization(name) {
+    const output = await run('strowger', ['org', 'create', name, '--data-dir', this.folder]);
+    return /strow_\S+/.exec(output)[0];
+  }
+
+  /** A client of the REST API, for what a test needs and is not about. */
+  api(key) {
+    return async (method, path, body) => {
+      const response = await fetch(`${this.url}/api/v1${path}`, {
+        method, headers: { authorization: `Bearer ${key}`, ...(body ? { 'content-type': 'application/json' } : {}) }, body: body && JSON.stringify(body),
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+      return text ? JSON.parse(text) : null;
+    };
+  }
+
+  async stop() {
+    await this.gateway?.stop();
+    await this.carrier?.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const test = base.extend({
+  installation: [async ({}, use) => {
+    const installation = await Installation.start();
+    await use(installation);
+    await installation.stop();
+  }, { scope: 'worker', timeout: 120_000 }],
+
+  baseURL: async ({ installation }, use) => use(installation.url),
+
+  /** The page, watched. `accidents.allow(pattern)` names what a test provokes on purpose. */
+  accidents: async ({ page, installation }, use) => {
+    const found = [];
+    const allowed = [];
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== installation.url) found.push(`request to ${url.origin}`);
+      if (/%2B?\d{9}|\+\d{9}/.test(request.url())) found.push(`phone number in ${request.url()}`);
+    });
+    page.on('pageerror', (error) => found.push(`script failed: ${error.stack}`));
+    page.on('console', (message) => {
+      if (message.type() === 'error' || /Content.Security.Policy/i.test(message.text())) found.push(`${message.text()} (${message.location().url})`);
+    });
+    await use({ allow: (pattern) => allowed.push(pattern) });
+    expect(found.filter((text) => !allowed.some((pattern) => pattern.test(text)))).toEqual([]);
+  },
+});
+
+/** Opens the console and signs in. */
+export async function signIn(page, key, hash = '') {
+  await page.goto(`/console/${hash}`);
+  await page.getByLabel('API key').fill(key);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await expect(page.getByRole('button', { name: 'Sign out' })).toBeAttached();
+}
+
+/** Writes what is to be seen into target/console, for people. */
+export async function picture(page, name) {
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled' });
+}
