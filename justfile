@@ -56,7 +56,7 @@ boundaries:
         forbidden strowger-audio "$crate"
     done
     for crate in axum sqlx reqwest tokio; do forbidden strowger-host "$crate"; done
-    named=$(git grep -ilE '\b(twilio|plivo|vonage|telnyx|vobiz|cloudonix|asterisk|ari|twiml|cxml|ncco|stasis)\b' -- 'runtime/**/*.rs' 'runtime/**/*.sql' 'wit/*.wit' ':!**/tests/**' ':!**/tests.rs' || true)
+    named=$(git grep -ilE '\b(twilio|plivo|vonage|telnyx|vobiz|cloudonix|asterisk|ari|twiml|cxml|ncco|stasis)\b' -- 'runtime/**/*.rs' 'runtime/**/*.sql' 'runtime/server/console/**' 'wit/*.wit' ':!**/tests/**' ':!**/tests.rs' || true)
     if [ -n "$named" ]; then echo "carriers are named in: $named" >&2; exit 1; fi
     echo "The walls stand."
 

@@ -19,7 +19,7 @@ const root = new URL('../../', import.meta.url).pathname;
 const programs = process.env.STROWGER_PROGRAMS ?? join(root, 'target', 'debug');
 export const providers = process.env.STROWGER_PROVIDERS ?? join(root, 'target', 'providers');
 export const pictures = join(root, 'target', 'console');
-const READY_MS = 60_000;
+const READY_MS = 180_000;
 
 /** A port that was free a moment ago. */
 async function freePort() {
@@ -123,7 +123,7 @@ export const test = base.extend({
     const installation = await Installation.start();
     await use(installation);
     await installation.stop();
-  }, { scope: 'worker', timeout: 120_000 }],
+  }, { scope: 'worker', timeout: 300_000 }],
 
   baseURL: async ({ installation }, use) => use(installation.url),
 

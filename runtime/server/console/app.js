@@ -13,7 +13,6 @@ const PAGES = [
   ['/calls', 'calls'],
   ['/calls/new', 'place_call', 'operate'],
   ['/calls/:call', 'call'],
-  ['/talk', 'talk', 'operate'],
   ['/agents', 'agents'],
   ['/agents/new', 'agent', 'admin'],
   ['/agents/:agent', 'agent'],
@@ -23,24 +22,14 @@ const PAGES = [
   ['/configurations/:configuration', 'configuration'],
   ['/providers', 'providers'],
   ['/providers/:provider', 'provider'],
-  ['/keys', 'keys', 'admin'],
-  ['/webhooks', 'webhooks', 'admin'],
-  ['/webhooks/:endpoint', 'webhook', 'admin'],
-  ['/limits', 'limits'],
-  ['/audit', 'audit', 'admin'],
 ];
 
 const NAVIGATION = [
   ['/', 'Overview'],
   ['/calls', 'Calls'],
-  ['/talk', 'Talk', 'operate'],
   ['/agents', 'Agents'],
   ['/configurations', 'Carriers'],
   ['/providers', 'Providers'],
-  ['/webhooks', 'Webhooks', 'admin'],
-  ['/limits', 'Limits and usage'],
-  ['/keys', 'API keys', 'admin'],
-  ['/audit', 'Audit log', 'admin'],
 ];
 
 const app = document.getElementById('app');

@@ -2,7 +2,8 @@
 // there is one way in which fields look, speak and fail.
 //
 // A field: {name, label, type, required, sensitive, description, placeholder, options: [{value, label}], visible_when:
-// {field, equals}, section}. Types: text, password, textarea, string-array, number, boolean, select, readonly; the console's
+// {field, equals}, section}; the console's own may name with `none` what an empty
+// choice means, and have conditions with `among`: a list of values. Types: text, password, textarea, string-array, number, boolean, select, readonly; the console's
 // own forms also have `json` (an object, written as JSON) and `file`.
 
 import { fill, h, uniqueId } from './dom.js';
@@ -28,7 +29,7 @@ export function createForm({ fields, values = {}, own = {}, submit, onSubmit, on
         const condition = each.field.visible_when;
         if (!condition) continue;
         const master = controls.find((other) => other.field.name === condition.field && Boolean(other.field.own) === Boolean(each.field.own));
-        const shown = Boolean(master) && !master.element.hidden && same(master.read(), condition.equals);
+        const shown = Boolean(master) && !master.element.hidden && (condition.among ? condition.among.includes(master.read()) : same(master.read(), condition.equals));
         if (shown !== !each.element.hidden) {
           each.element.hidden = !shown;
           // What nobody can see must not be sent.
@@ -207,7 +208,7 @@ const INPUTS = {
   boolean: (field, base) => h('input', { type: 'checkbox', ...base, placeholder: null, autocomplete: null }),
   file: (field, base) => h('input', { type: 'file', accept: field.accept, ...base, placeholder: null, autocomplete: null }),
   select: (field, base) => h('select', { ...base, placeholder: null },
-    field.options.some((option) => option.value === '') ? null : h('option', { value: '' }, field.required ? 'Choose …' : 'None'),
+    field.options.some((option) => option.value === '') ? null : h('option', { value: '' }, field.required ? 'Choose …' : (field.none ?? 'Not set')),
     field.options.map((option) => h('option', { value: option.value }, option.label))),
 };
 

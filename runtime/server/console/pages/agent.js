@@ -18,33 +18,23 @@ export async function page({ api, signal, names, go }) {
   const back = { href: '#/agents', text: 'Agents' };
   if (agent && !api.may('admin')) return [heading(agent.name, { back }), section('Settings', facts(shown(agent)))];
   const remote = PROTOCOLS.filter(([, , needsUrl]) => needsUrl).map(([name]) => name);
-  const headers = Object.entries(agent?.headers ?? {});
   const form = createForm({
     fields: [
       { name: 'name', label: 'Name', type: 'text', required: true, placeholder: 'Front desk' },
       { name: 'protocol', label: 'Protocol', type: 'select', required: true, options: PROTOCOLS.map(([value, label]) => ({ value, label })), description: 'How the gateway talks with the agent.' },
-      ...remote.map((protocol) => ({
-        name: `url_${protocol}`, label: 'Address', type: 'text', required: true, placeholder: 'wss://agent.example.com/socket',
-        description: 'The WebSocket that the gateway opens for each call.', visible_when: { field: 'protocol', equals: protocol },
-      })),
+      { name: 'url', label: 'Address', type: 'text', required: true, placeholder: 'wss://agent.example.com/socket', description: 'The WebSocket that the gateway opens for each call.', visible_when: { field: 'protocol', among: remote } },
       { name: 'sample_rate_hz', label: 'Sample rate', type: 'select', description: 'Of the audio between gateway and agent. Telephone lines carry 8 kHz; most speech models take 16 or 24 kHz.', options: [8000, 16000, 24000, 48000].map((rate) => ({ value: String(rate), label: `${rate / 1000} kHz` })), visible_when: { field: 'protocol', equals: 'strowger' } },
       { name: 'record', label: 'Record calls', type: 'boolean', description: 'Both sides, on the gateway’s disk. Callers may have to be told.' },
       { name: 'headers', label: 'Headers', type: 'json', section: 'Advanced', description: 'Sent when the WebSocket is opened, as JSON, such as {"authorization": "Bearer …"}. Kept sealed; what is stored shows as a mask, and a mask that stays keeps its value.' },
       { name: 'parameters', label: 'Parameters', type: 'json', section: 'Advanced', description: 'Passed on to the agent at the start of every call, as JSON.', placeholder: '{"language": "en"}' },
     ],
-    values: agent ? { ...agent, sample_rate_hz: String(agent.sample_rate_hz), headers: Object.fromEntries(headers), [`url_${agent.protocol}`]: agent.url } : { sample_rate_hz: '16000' },
+    values: agent ? { ...agent, sample_rate_hz: String(agent.sample_rate_hz) } : { sample_rate_hz: '16000' },
     submit: agent ? 'Save' : 'Create agent',
     onCancel: () => go('/agents'),
     onSubmit: async (values) => {
-      const body = body_of(values);
-      try {
-        if (agent) await api.put(`/agents/${agent.id}`, body, { etag: agent.etag });
-        else await api.post('/agents', body);
-      } catch (problem) {
-        // The form has one field for the address of each kind of agent.
-        for (const error of problem.errors ?? []) if (error.field === 'url') error.field = `url_${values.protocol}`;
-        throw problem;
-      }
+      const body = bodyOf(values);
+      if (agent) await api.put(`/agents/${agent.id}`, body, { etag: agent.etag });
+      else await api.post('/agents', body);
       announce(agent ? `Saved ${values.name}.` : `Created ${values.name}.`);
       go('/agents');
     },
@@ -62,11 +52,9 @@ export async function page({ api, signal, names, go }) {
   ];
 }
 
-function body_of({ sample_rate_hz: rate, headers, parameters, ...values }) {
-  const body = { headers: headers ?? {}, parameters: parameters ?? {} };
-  for (const [name, value] of Object.entries(values)) body[name.startsWith('url_') ? 'url' : name] = value;
-  if (rate) body.sample_rate_hz = Number(rate);
-  return body;
+/** What was emptied is said, too: what is left out stays as it was. */
+function bodyOf({ sample_rate_hz: rate, headers = {}, parameters = {}, ...values }) {
+  return { ...values, headers, parameters, ...(rate ? { sample_rate_hz: Number(rate) } : {}) };
 }
 
 const shown = (agent) => [

@@ -18,7 +18,7 @@ export async function page({ api, signal }) {
   const known = GROUPS.map(([name]) => name);
   return [head, GROUPS.map(([connectivity, title, text]) => {
     const members = providers.filter((each) => each.connectivity === connectivity || (!known.includes(each.connectivity) && connectivity === 'api'));
-    return members.length ? h('section', { 'aria-label': title }, h('h2', null, title), h('p', { class: 'lead' }, text), h('div', { class: 'grid' }, members.map(card))) : null;
+    return members.length ? h('section', { 'aria-label': title, class: 'group' }, h('h2', null, title), h('p', { class: 'lead' }, text), h('div', { class: 'grid' }, members.map(card))) : null;
   })];
 }
 

@@ -15,7 +15,7 @@ export async function page({ api, signal, names, go }) {
     fields: [
       { own: true, name: 'name', label: 'Name', type: 'text', required: true, description: 'What you call this account here.' },
       ...provider.fields,
-      { own: true, name: 'is_default_outbound', label: 'Place outbound calls over this account by default', type: 'boolean' },
+      { own: true, name: 'is_default_outbound', label: 'Place outbound calls over this account by default', type: 'boolean', section: 'Outbound calls' },
     ],
     own: { name: free(provider.display_name, taken), is_default_outbound: taken.length === 0 },
     submit: 'Connect',

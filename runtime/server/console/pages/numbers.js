@@ -25,8 +25,8 @@ export function numbersSection({ api, path, numbers, agents, configuration, refr
 
   const common = () => [
     { name: 'label', label: 'Label', type: 'text', placeholder: 'Front desk' },
-    { name: 'inbound_agent_id', label: 'Answered by', type: 'select', options: agents.map((agent) => ({ value: agent.id, label: agent.name })), description: 'The agent that takes calls to this number.' },
-    trunks.length && { name: 'telephony_trunk_id', label: 'Trunk', type: 'select', options: trunks.map((trunk) => ({ value: trunk.id, label: trunk.name })) },
+    { name: 'inbound_agent_id', label: 'Answered by', type: 'select', none: 'Nobody', options: agents.map((agent) => ({ value: agent.id, label: agent.name })), description: 'The agent that takes calls to this number.' },
+    trunks.length && { name: 'telephony_trunk_id', label: 'Trunk', type: 'select', none: 'Any', options: trunks.map((trunk) => ({ value: trunk.id, label: trunk.name })) },
     { name: 'is_active', label: 'In use', type: 'boolean', description: 'A number that is not in use takes no calls and is never shown as the caller.' },
   ].filter(Boolean);
 

@@ -1,7 +1,5 @@
 // A test call: an agent calls somebody, and the page of the call follows it.
 
-import { h } from '../dom.js';
-import { fill } from '../dom.js';
 import { createForm } from '../form.js';
 import { announce, empty, heading, linkButton, section } from '../parts.js';
 
@@ -35,7 +33,7 @@ export async function page({ api, signal, go }) {
       { name: 'phone_number', label: 'Call', type: 'text', required: true, placeholder: '+14155550123', description: 'A number with + and the country’s code, or what your telephone system dials.' },
       { name: 'telephony_configuration_id', label: 'Over', type: 'select', required: true, options: usable.map((each) => ({ value: each.id, label: each.is_ready_for_outbound ? each.name : `${each.name} (not ready)` })) },
       ...usable.map((each, index) => ({
-        name: `from_${each.id}`, label: 'Show the number', type: 'select', visible_when: { field: 'telephony_configuration_id', equals: each.id },
+        name: `from_${each.id}`, label: 'Show the number', type: 'select', none: 'Default caller', visible_when: { field: 'telephony_configuration_id', equals: each.id },
         description: 'What the callee sees. Without a choice it is the default caller.',
         options: lists[index].map((number) => ({ value: number.id, label: number.label ? `${number.address} (${number.label})` : number.address })),
       })),

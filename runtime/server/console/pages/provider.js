@@ -6,7 +6,10 @@ import { bytes, count, shortDigest, some, time, words } from '../format.js';
 import { announce, badge, button, confirmDialog, copyable, dialog, empty, facts, heading, note, section, table } from '../parts.js';
 
 export async function page({ api, signal, names, refresh, go }) {
-  const providers = await api.list('/organizations/telephony-providers', 'providers', { signal });
+  const [providers, metadata] = await Promise.all([
+    api.list('/organizations/telephony-providers', 'providers', { signal }),
+    api.list('/organizations/telephony-providers/metadata', 'providers', { signal }),
+  ]);
   const provider = providers.find((each) => each.provider === names.provider);
   const back = { href: '#/providers', text: 'Providers' };
   if (!provider) return [heading(names.provider, { back }), empty('There is no such provider', 'It may have been removed, or belongs to another organisation.')];
@@ -18,7 +21,7 @@ export async function page({ api, signal, names, refresh, go }) {
   };
   const previous = provider.versions.find((version) => version.digest === provider.previous);
   const newest = [...provider.versions].sort((left, right) => right.installed_at.localeCompare(left.installed_at));
-  const title = newest.find((version) => version.page)?.page.display_name ?? provider.provider;
+  const title = metadata.find((each) => each.provider === provider.provider)?.display_name ?? newest.find((version) => version.page)?.page.display_name ?? provider.provider;
   return [
     heading(title, { back, actions: may && previous ? [button('Roll back', async () => {
       if (!(await confirmDialog({ title: `Go back to ${previous.version}?`, body: `New calls take version ${previous.version} (${shortDigest(previous.digest)}) again. Calls in progress keep theirs.`, confirm: 'Roll back' }))) return;
