@@ -257,6 +257,43 @@ oracles:
         cp tests/oracles/package-lock.json "$node/installed.json"
     fi
 
+# Drive every page of the console in a real browser; pictures of them are in target/console afterwards
+test-console: providers browser
+    cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
+    cd tests/console && node node_modules/@playwright/test/cli.js test
+
+# Measure the console: first paint, and bytes on the wire
+bench-console: providers browser
+    cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
+    cd tests/console && node measure.mjs
+
+# A browser and what drives it: Chromium of the system, installed where that is Debian and we may; packages in .tools/console
+browser:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    chromium=${STROWGER_CHROMIUM:-/usr/bin/chromium}
+    if ! [ -x "$chromium" ]; then
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            echo "Installing Chromium …"
+            apt-get update --quiet=2 && apt-get install --yes --quiet=2 --no-install-recommends chromium fonts-dejavu-core >/dev/null
+        else
+            echo "Chromium is needed for the console's tests: install it (Debian: apt install chromium), or name it with STROWGER_CHROMIUM" >&2; exit 1
+        fi
+    fi
+    tools=.tools/console
+    if ! cmp -s tests/console/package-lock.json "$tools/installed.json"; then
+        echo "Installing what drives the browser (packages from npm) into $tools …"
+        if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+            echo "Node.js 20 or later, with npm, is needed for the console's tests" >&2; exit 1
+        fi
+        mkdir -p "$tools"
+        cp tests/console/package.json tests/console/package-lock.json tests/console/.npmrc "$tools"
+        # From inside: npm takes a folder that is reached over a link for a package.
+        (cd "$tools" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --loglevel=error)
+        cp tests/console/package-lock.json "$tools/installed.json"
+    fi
+    ln -sfn "../../$tools/node_modules" tests/console/node_modules
+
 # Play calls with a real Asterisk, all or those with a word in their name; SKIPPED where none can be had (tests/asterisk)
 asterisk *args: providers
     #!/usr/bin/env bash

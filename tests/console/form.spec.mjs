@@ -81,7 +81,7 @@ test('what its condition hides is cleared and not sent', async ({ page, accident
 test('a secret is a mask that is kept until it is replaced', async ({ page, accidents }) => {
   accidents.allow(/status of (401|404)|EventSource/);
   await show(page, { fields: FIELDS, values: { name: 'AC1', token: '******6789', key: '****----', mode: 'a' } });
-  await expect(page.getByText('******6789')).toBeVisible();
+  await expect(page.getByText('••••6789')).toBeVisible();
   await page.getByRole('button', { name: 'Save' }).click();
   expect(await submitted(page)).toMatchObject({ token: '******6789', key: '****----' });
   await page.getByRole('button', { name: 'Replace Token' }).click();

@@ -7,6 +7,7 @@
 // own forms also have `json` (an object, written as JSON) and `file`.
 
 import { fill, h, uniqueId } from './dom.js';
+import { shortMask } from './format.js';
 import { copyable, problemNote } from './parts.js';
 
 /**
@@ -150,7 +151,7 @@ function control(field, stored, path) {
       const shown = Array.isArray(stored) ? stored.join('\n') : stored;
       fill(place, shown === undefined || shown === null || shown === '' ? h('span', { class: 'faint', id }, 'Known once it is saved') : h('span', { id }, copyable(shown, field.label)));
     } else if (kept) {
-      const mask = Array.isArray(stored) ? stored.join(', ') : String(stored);
+      const mask = [stored].flat().map(shortMask).join(', ');
       fill(place, h('span', { class: 'kept' }, h('code', { id }, mask), h('button', { type: 'button', class: 'button small', 'aria-label': `Replace ${field.label}`, onclick: () => {
         kept = false;
         draw();

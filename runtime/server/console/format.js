@@ -59,3 +59,6 @@ export const shortDigest = (digest) => digest.replace(/^sha256:/, '').slice(0, 1
 export const words = (name) => String(name).replaceAll(/[_-]/g, ' ');
 
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : text);
+
+/** A mask as people read it: how long the secret is, nobody needs to count. */
+export const shortMask = (mask) => String(mask).replace(/^\*{5,}/, '••••');

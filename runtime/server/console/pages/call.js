@@ -40,10 +40,9 @@ export async function page({ api, signal, names, refresh }) {
 
 function summaryOf(call, known) {
   const outcome = call.outcome;
-  const cost = call.cost;
   return [
     ['State', callState(call)],
-    ['Why it ended', outcome?.reason ? [sentence(words(outcome.reason)), outcome.detail ? h('div', { class: 'faint' }, typeof outcome.detail === 'string' ? outcome.detail : JSON.stringify(outcome.detail)) : null] : null],
+    ['Why it ended', outcome?.reason ? [sentence(words(outcome.reason)), outcome.detail ? h('div', { class: 'faint' }, outcome.detail) : null] : null],
     ['Caller', call.caller ?? 'withheld'],
     ['Called', call.callee],
     ['Agent', call.agent_id ? h('a', { href: `#/agents/${call.agent_id}` }, known.agent(call.agent_id)) : '—'],
@@ -52,17 +51,11 @@ function summaryOf(call, known) {
     ['Answered', call.answered_at ? time(call.answered_at) : null],
     ['Ended', call.ended_at ? time(call.ended_at) : null],
     ['Length', call.duration_ms === null ? null : duration(call.duration_ms)],
-    ['Cost', cost ? costOf(cost) : null],
+    ['Cost', call.cost ? `${call.cost.amount} ${call.cost.currency}` : null],
     ['Answered by', call.answered_by ? words(call.answered_by) : null],
     ['Call at the carrier', call.provider_call_id ? copyable(call.provider_call_id, 'the carrier’s identifier') : null],
     ['Call here', copyable(call.id, 'the identifier')],
   ];
-}
-
-function costOf(cost) {
-  if (typeof cost !== 'object') return String(cost);
-  const amount = cost.amount ?? cost.price ?? cost.value;
-  return [amount, cost.currency].filter((part) => part !== null && part !== undefined).join(' ') || JSON.stringify(cost);
 }
 
 function transfersOf(call) {
@@ -105,18 +98,19 @@ function controls(api, path, call) {
   ];
 }
 
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false });
+
 const EVENT_COLUMNS = [
   { title: 'What', cell: (event) => sentence(words(event.kind)) },
-  { title: 'At', cell: (event) => h('time', { datetime: event.at, title: event.at }, new Date(event.at).toLocaleTimeString(undefined, { hour12: false, fractionalSecondDigits: 3 })) },
-  { title: 'Detail', cell: (event) => detailOf(event.detail) },
+  { title: 'At', cell: (event) => h('time', { datetime: event.at, title: event.at }, CLOCK.format(new Date(event.at))) },
+  { title: 'Detail', cell: (event) => pairsOf(event.detail).map(([name, value]) => `${words(name)}: ${value}`).join(', ') },
 ];
 
-function detailOf(detail) {
-  if (detail === null || detail === undefined) return '';
-  if (typeof detail !== 'object') return String(detail);
-  const pairs = Object.entries(detail).filter(([, value]) => value !== null);
-  if (!pairs.length) return '';
-  return pairs.map(([name, value]) => `${words(name)}: ${typeof value === 'object' ? JSON.stringify(value) : value}`).join(', ');
+/** The names and values of a detail, whatever it is nested in; what says nothing is left out. */
+function pairsOf(detail, name = null) {
+  if (detail === null || detail === undefined || detail === false || name === 'type') return [];
+  if (typeof detail !== 'object') return [[name ?? 'detail', detail]];
+  return Object.entries(detail).flatMap(([inner, value]) => pairsOf(value, inner));
 }
 
 const eventsOf = (api, path, signal) => paged(async (cursor) => {

@@ -2,7 +2,7 @@
 
 import { fill, h, outside } from '../dom.js';
 import { createForm } from '../form.js';
-import { ago, some, time } from '../format.js';
+import { ago, shortMask, some, time } from '../format.js';
 import { announce, badge, button, confirmDialog, copyable, dialog, empty, facts, heading, note, section, table } from '../parts.js';
 import { configurationState } from './configurations.js';
 import { numbersSection } from './numbers.js';
@@ -102,6 +102,7 @@ function settings({ api, path, configuration, provider, refresh }) {
     if (entered === undefined || entered === null || entered === '') return null;
     if (field.type === 'boolean') return entered ? 'yes' : 'no';
     if (Array.isArray(entered)) return entered.join(', ');
+    if (field.sensitive) return shortMask(entered);
     return field.options?.find((option) => option.value === entered)?.label ?? String(entered);
   };
   const look = () => fill(place,
