@@ -25,6 +25,7 @@ function addresses({ agent, remote, provider, configuration, call }) {
     overview: '/', calls: '/calls', 'place-call': '/calls/new', call: `/calls/${call}`,
     agents: '/agents', 'agent-new': '/agents/new', agent: `/agents/${agent.id}`, 'agent-remote': `/agents/${remote.id}`,
     configurations: '/configurations', gallery: '/configurations/new', 'configuration-new': `/configurations/new/${provider.provider}`, configuration: `/configurations/${configuration.id}`,
+    keys: '/keys', audit: '/audit',
     providers: '/providers', provider: `/providers/${provider.provider}`,
     nowhere: '/no/such/page', gone: '/calls/00000000-0000-7000-8000-000000000000',
   };
@@ -45,7 +46,7 @@ async function problems(page) {
 for (const colorScheme of ['light', 'dark']) {
   test(`every page keeps axe's rules in ${colorScheme} colours`, async ({ page, installation, accidents }) => {
     test.setTimeout(300_000);
-    accidents.allow(/status of (401|404)|EventSource/);
+    accidents.allow(/status of (401|404)/);
     const known = await content(installation);
     await page.emulateMedia({ colorScheme });
     await page.goto('/console/');
@@ -63,7 +64,7 @@ for (const colorScheme of ['light', 'dark']) {
 
 test('every page fits a width of 360 pixels', async ({ page, installation, accidents }) => {
   test.setTimeout(300_000);
-  accidents.allow(/status of (401|404)|EventSource/);
+  accidents.allow(/status of (401|404)/);
   const known = await content(installation);
   await page.setViewportSize(NARROW);
   await signIn(page, known.key);
@@ -83,10 +84,9 @@ test('every page fits a width of 360 pixels', async ({ page, installation, accid
 });
 
 test('names are texts, whatever is in them', async ({ page, installation, accidents }) => {
-  accidents.allow(/status of (401|404)|EventSource/);
+  accidents.allow(/status of (401|404)/);
   const known = await content(installation);
   await page.setViewportSize(WIDE);
-  page.on('dialog', () => accidents.fail?.());
   await signIn(page, known.key);
   for (const address of ['/agents', '/configurations', `/configurations/${known.configuration.id}`, `/agents/${known.agent.id}`, `/calls/${known.call}`, '/calls']) {
     await visit(page, address);
@@ -96,7 +96,7 @@ test('names are texts, whatever is in them', async ({ page, installation, accide
 });
 
 test('an agent and a call by keyboard alone', async ({ page, installation, accidents }) => {
-  accidents.allow(/status of (401|404|422)|EventSource/);
+  accidents.allow(/status of (401|404|422)/);
   const known = await content(installation);
   await page.goto('/console/');
   // The first field has the focus.

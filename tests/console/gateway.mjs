@@ -20,6 +20,8 @@ const programs = process.env.STROWGER_PROGRAMS ?? join(root, 'target', 'debug');
 export const providers = process.env.STROWGER_PROVIDERS ?? join(root, 'target', 'providers');
 export const pictures = join(root, 'target', 'console');
 const READY_MS = 180_000;
+/** What the programs are told, they are told here. */
+const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('STROWGER_')));
 
 /** A port that was free a moment ago. */
 async function freePort() {
@@ -33,7 +35,7 @@ async function freePort() {
 
 /** Starts a program and resolves with its lines once one of them fits. */
 async function start(name, args, ready, stream) {
-  const child = spawn(join(programs, name), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(join(programs, name), args, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
   const lines = [];
   const heard = { stdout: [], stderr: [] };
   await new Promise((resolve, reject) => {
@@ -65,7 +67,7 @@ async function stop(child) {
 }
 
 async function run(name, args) {
-  const child = spawn(join(programs, name), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(join(programs, name), args, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (data) => (output += data));
   const [code] = await once(child, 'exit');
@@ -75,21 +77,26 @@ async function run(name, args) {
 
 /** A gateway with a carrier beside it, and the keys of organisations that are made on demand. */
 export class Installation {
-  static async start() {
+  /** Without `carrier` there is neither one nor any provider: a gateway that was just installed. */
+  static async start({ carrier = true } = {}) {
     const made = new Installation();
     made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
     const port = await freePort();
     made.url = `http://127.0.0.1:${port}`;
+    made.serve = (...more) => start('strowger', [
+      'serve', '--data-dir', made.folder, '--listen', `127.0.0.1:${port}`, '--allow-network', '127.0.0.0/8', '--shutdown-grace-s', '1', ...more,
+    ], /^Listening on/, 'stderr');
+    if (!carrier) {
+      made.gateway = await made.serve();
+      return made;
+    }
     made.carrier = await start('strowger-carrier', ['--gateway', made.url, '--calls', '0', '--listen-s', '2'], /^number/, 'stdout');
     const said = (pattern) => pattern.exec(made.carrier.lines.join('\n'))?.slice(1) ?? [];
     const [rest, hosts] = said(/answers at (\S+) for (.+)/);
     made.account = JSON.parse(said(/credentials (.+)/)[0]);
     made.number = said(/number +(\S+)/)[0];
     const routes = hosts.split(', ').flatMap((host) => ['--egress-route', `${host}=${rest}`]);
-    made.gateway = await start('strowger', [
-      'serve', '--data-dir', made.folder, '--listen', `127.0.0.1:${port}`, '--providers', providers,
-      '--allow-network', '127.0.0.0/8', '--shutdown-grace-s', '1', ...routes,
-    ], /^Listening on/, 'stderr');
+    made.gateway = await made.serve('--providers', providers, ...routes);
     return made;
   }
 
@@ -127,20 +134,21 @@ export const test = base.extend({
 
   baseURL: async ({ installation }, use) => use(installation.url),
 
-  /** The page, watched. `accidents.allow(pattern)` names what a test provokes on purpose. */
+  /** The page, watched. `allow(pattern)` names what a test provokes on purpose, `at(url)` a gateway of its own. */
   accidents: async ({ page, installation }, use) => {
     const found = [];
     const allowed = [];
+    const homes = [installation.url];
     page.on('request', (request) => {
       const url = new URL(request.url());
-      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== installation.url) found.push(`request to ${url.origin}`);
+      if (!['data:', 'blob:'].includes(url.protocol) && !homes.includes(url.origin)) found.push(`request to ${url.origin}`);
       if (/%2B?\d{9}|\+\d{9}/.test(request.url())) found.push(`phone number in ${request.url()}`);
     });
     page.on('pageerror', (error) => found.push(`script failed: ${error.stack}`));
     page.on('console', (message) => {
       if (message.type() === 'error' || /Content.Security.Policy/i.test(message.text())) found.push(`${message.text()} (${message.location().url})`);
     });
-    await use({ allow: (pattern) => allowed.push(pattern) });
+    await use({ allow: (pattern) => allowed.push(pattern), at: (url) => homes.push(url) });
     expect(found.filter((text) => !allowed.some((pattern) => pattern.test(text)))).toEqual([]);
   },
 });

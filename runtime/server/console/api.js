@@ -23,7 +23,6 @@ export class Problem extends Error {
 /** The gateway of this page. `onSignedOut` is called when the session turns out to be over. */
 export class Api {
   #csrf = null;
-  #bearer = null;
   #onSignedOut;
   session = null;
 
@@ -36,22 +35,14 @@ export class Api {
     try {
       return this.#begin(await this.#ask('GET', '/session'));
     } catch (problem) {
-      if (problem.status === 401 || problem.status === 404) return null;
+      if (problem.status === 401) return null;
       throw problem;
     }
   }
 
   /** Opens a session with an API key, which is not kept. */
   async signIn(key) {
-    try {
-      return this.#begin(await this.#ask('POST', '/session', { api_key: key }));
-    } catch (problem) {
-      if (problem.status !== 404) throw problem;
-    }
-    // Without sessions the key is held in memory, and forgotten with the page.
-    this.#bearer = key;
-    await this.#ask('GET', '/agents');
-    return this.#begin({ organization: { name: 'Your organisation' }, role: 'admin', csrf_token: null });
+    return this.#begin(await this.#ask('POST', '/session', { api_key: key }));
   }
 
   async signOut() {
@@ -135,7 +126,6 @@ export class Api {
   async #ask(method, path, body, { signal, headers = {}, etag } = {}) {
     const sent = { accept: 'application/json', ...headers };
     if (method !== 'GET' && this.#csrf) sent['x-csrf-token'] = this.#csrf;
-    if (this.#bearer) sent.authorization = `Bearer ${this.#bearer}`;
     if (etag) sent['if-match'] = etag;
     let payload;
     if (body instanceof Blob) {

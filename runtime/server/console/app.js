@@ -22,6 +22,8 @@ const PAGES = [
   ['/configurations/:configuration', 'configuration'],
   ['/providers', 'providers'],
   ['/providers/:provider', 'provider'],
+  ['/keys', 'keys', 'admin'],
+  ['/audit', 'audit', 'admin'],
 ];
 
 const NAVIGATION = [
@@ -30,6 +32,8 @@ const NAVIGATION = [
   ['/agents', 'Agents'],
   ['/configurations', 'Carriers'],
   ['/providers', 'Providers'],
+  ['/keys', 'API keys', 'admin'],
+  ['/audit', 'Audit log', 'admin'],
 ];
 
 const app = document.getElementById('app');
