@@ -158,11 +158,15 @@ export async function signIn(page, key, hash = '') {
   await page.goto(`/console/${hash}`);
   await page.getByLabel('API key').fill(key);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await expect(page.getByRole('button', { name: 'Sign out' })).toBeAttached();
+  // On a narrow screen it is behind the menu.
+  await expect(page.getByRole('button', { name: 'Sign out', includeHidden: true })).toBeAttached();
 }
+
+/** A picture of a whole page is higher than any window: what sticks to the window stands still, and notices go away. */
+const STILL = '.bar { position: static !important; height: auto !important; } #announcements { display: none !important; }';
 
 /** Writes what is to be seen into target/console, for people. */
 export async function picture(page, name) {
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled' });
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled', style: STILL });
 }

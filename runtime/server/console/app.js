@@ -5,7 +5,7 @@
 
 import { Api } from './api.js';
 import { fill, h } from './dom.js';
-import { announce, button, empty, linkButton, problemNote } from './parts.js';
+import { announce, button, instead, linkButton, problemNote } from './parts.js';
 
 /** `[path, module, role that sees it]`; `:name` is any one part of a path. */
 const PAGES = [
@@ -157,9 +157,9 @@ async function show(first = false) {
 
 async function content(path, query, signal) {
   const found = match(path);
-  if (!found) return empty('There is no such page', 'The address may have been mistyped, or what it names is gone.', linkButton('#/', 'Go to the overview'));
+  if (!found) return instead('There is no such page', 'The address may have been mistyped, or what it names is gone.', linkButton('#/', 'Go to the overview'));
   if (found.role && !api.may(found.role)) {
-    return empty('Your API key does not reach this page', `It takes the role “${found.role}”; yours is “${api.session.role}”. Ask an administrator of your organisation for another key.`, linkButton('#/', 'Go to the overview'));
+    return instead('Your API key does not reach this page', `It takes the role “${found.role}”; yours is “${api.session.role}”. Ask an administrator of your organisation for another key.`, linkButton('#/', 'Go to the overview'));
   }
   const { page } = await import(`./pages/${found.module}.js`).catch((error) => {
     throw Object.assign(new Error('This page of the console could not be loaded. The gateway may have been updated: load the console again.'), { cause: error, reload: true });
@@ -173,8 +173,8 @@ function go(to) {
 }
 
 function broken(problem) {
-  if (problem.status === 404) return empty('It does not exist', 'It may have been removed, or belongs to another organisation.', linkButton('#/', 'Go to the overview'));
-  if (problem.reload) return empty('The console has to be loaded again', problem.message, button('Load again', () => location.reload(), { kind: 'primary' }));
+  if (problem.status === 404) return instead('It does not exist', 'It may have been removed, or belongs to another organisation.', linkButton('#/', 'Go to the overview'));
+  if (problem.reload) return instead('The console has to be loaded again', problem.message, button('Load again', () => location.reload(), { kind: 'primary' }));
   console.error(problem);
   return [h('h1', { tabindex: '-1' }, 'This page cannot be shown'), problemNote(problem), h('p', { class: 'actions' }, button('Try again', () => show()))];
 }

@@ -66,6 +66,9 @@ export function showProblem(problem) {
 
 export const note = (kind, ...children) => h('div', { class: `note ${kind}` }, ...children);
 
+/** A page that cannot be what was asked for: why, and what to do. */
+export const instead = (title, text, ...actions) => [heading(title, { lead: text }), h('p', { class: 'actions' }, actions)];
+
 /** A place without anything in it: why, and what to do. */
 export function empty(title, text, ...actions) {
   return h('div', { class: 'empty' }, h('p', { class: 'empty-title' }, title), text && h('p', null, text), actions.length ? h('p', { class: 'actions' }, actions) : null);
@@ -83,7 +86,7 @@ export function facts(pairs) {
  * A table: columns are `{title, cell(row), kind}`. On a narrow screen each row becomes a card, with the titles beside the values.
  */
 export function table(caption, columns, rows) {
-  return h('div', { class: 'table', role: 'region', 'aria-label': caption, tabindex: '0' },
+  return h('div', { class: 'table', role: 'group', 'aria-label': caption, tabindex: '0' },
     h('table', null,
       h('caption', { class: 'hidden' }, caption),
       h('thead', null, h('tr', null, columns.map((column) => h('th', { scope: 'col', class: column.kind }, column.title || h('span', { class: 'hidden' }, 'Actions'))))),

@@ -147,7 +147,7 @@ function follow(api, path, first, signal, draw, events, refresh) {
 }
 
 function timeline(api, path) {
-  const place = h('div', { class: 'picture-scroll', tabindex: '0', role: 'region', 'aria-label': 'Timeline' });
+  const place = h('div', { class: 'picture-scroll', tabindex: '0', role: 'group', 'aria-label': 'Picture of the call' });
   // A picture of a data address runs nothing, whatever is in its labels.
   place.append(h('img', {
     class: 'picture', src: api.address(`${path}/timeline.svg`), alt: 'The course of the call over time: webhooks, media, what agent and caller said, and the latencies between them',
