@@ -168,5 +168,14 @@ const STILL = '.bar { position: static !important; height: auto !important; } #a
 /** Writes what is to be seen into target/console, for people. */
 export async function picture(page, name) {
   mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled', style: STILL });
+  // Not as an element: the pages' own policy would refuse it.
+  await page.evaluate((rules) => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(rules);
+    document.adoptedStyleSheets = [sheet];
+  }, STILL);
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled' });
+  await page.evaluate(() => {
+    document.adoptedStyleSheets = [];
+  });
 }
