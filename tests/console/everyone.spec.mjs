@@ -91,7 +91,7 @@ test('names are texts, whatever is in them', async ({ page, installation, accide
   for (const address of ['/agents', '/configurations', `/configurations/${known.configuration.id}`, `/agents/${known.agent.id}`, `/calls/${known.call}`, '/calls']) {
     await visit(page, address);
     expect(await page.locator('img[src="x"], script:not([src])').count(), address).toBe(0);
-    await expect(page.getByText('onerror=alert(1)').first().or(page.getByRole('textbox').first()), address).toBeAttached();
+    await expect(page.getByText('onerror=alert(1)').first(), address).toBeAttached();
   }
 });
 

@@ -77,8 +77,8 @@ async function run(name, args) {
 
 /** A gateway with a carrier beside it, and the keys of organisations that are made on demand. */
 export class Installation {
-  /** Without `carrier` there is neither one nor any provider: a gateway that was just installed. */
-  static async start({ carrier = true } = {}) {
+  /** With `carrier` null there is neither one nor any provider: a gateway that was just installed. */
+  static async start({ carrier = 'twilio' } = {}) {
     const made = new Installation();
     made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
     const port = await freePort();
@@ -90,7 +90,7 @@ export class Installation {
       made.gateway = await made.serve();
       return made;
     }
-    made.carrier = await start('strowger-carrier', ['--gateway', made.url, '--calls', '0', '--listen-s', '2'], /^number/, 'stdout');
+    made.carrier = await start('strowger-carrier', ['--carrier', carrier, '--gateway', made.url, '--calls', '0', '--listen-s', '2'], /^number/, 'stdout');
     const said = (pattern) => pattern.exec(made.carrier.lines.join('\n'))?.slice(1) ?? [];
     const [rest, hosts] = said(/answers at (\S+) for (.+)/);
     made.account = JSON.parse(said(/credentials (.+)/)[0]);

@@ -85,7 +85,7 @@ test('nothing of a session or a key is left where scripts can read it', async ({
 
 test('a gateway that was just installed says what comes first', async ({ page, accidents }) => {
   accidents.allow(/status of (401|429)/);
-  const bare = await Installation.start({ carrier: false });
+  const bare = await Installation.start({ carrier: null });
   try {
     accidents.at(bare.url);
     const key = await bare.organization('New');
