@@ -584,6 +584,10 @@ impl Api {
         self.key.expose()
     }
 
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Reply {
         let mut request = self
             .client

@@ -19,7 +19,7 @@ mod plivo;
 mod telnyx;
 mod twilio;
 mod vonage;
-mod witness;
+pub(crate) mod witness;
 
 use serde_json::Value;
 use strowger_host::operation::{Call, Direction, RouteUrl};

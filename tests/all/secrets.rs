@@ -13,6 +13,7 @@ use strowger_simulator::agent::{AgentDo, AgentScript, AgentWhen};
 use strowger_simulator::{Callee, CallerScript, Misbehaviour, Signing};
 
 use crate::harness::{CALLEE, CALLER, DEADLINE, Scenario, created, eventually, finished, ms, tone};
+use crate::receiver::Receiver;
 
 const AGENT_SECRET: &str = "sesame-open-the-agent-4711";
 /// A key that no other part of a log line is.
@@ -152,6 +153,19 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
         .await
         .ok();
 
+    let receiver = Receiver::start().await;
+    let endpoint = installation
+        .api
+        .post("/webhook-endpoints", json!({ "url": receiver.url() }))
+        .await;
+    let endpoint_path = format!("/webhook-endpoints/{}", created(&endpoint));
+    let old_secret = endpoint.ok()["secret"].as_str().unwrap().to_owned();
+    let rotated = installation
+        .api
+        .post(&format!("{endpoint_path}/rotate-secret"), json!({}))
+        .await;
+    let new_secret = rotated.ok()["secret"].as_str().unwrap().to_owned();
+
     let own = installation.carrier.own_number();
     let wrong = Misbehaviour {
         signing: Signing::Wrong,
@@ -197,6 +211,9 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
         ("auth token", installation.token()),
         ("API key", installation.api.key().to_owned()),
         ("agent's header", AGENT_SECRET.to_owned()),
+        ("webhook secret", old_secret.trim_start_matches("whsec_").to_owned()),
+        ("new webhook secret", new_secret.trim_start_matches("whsec_").to_owned()),
+        ("prefix of webhook secrets", "whsec_".to_owned()),
         ("media token", media_token),
         ("outbound media token", outbound_token),
     ]);
@@ -212,6 +229,9 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
         format!("{configurations}/{}", installation.ids.configuration),
         format!("{configurations}/{}/phone-numbers", installation.ids.configuration),
         "/organizations/telephony-providers/metadata".to_owned(),
+        "/webhook-endpoints".to_owned(),
+        format!("{endpoint_path}/deliveries"),
+        endpoint_path.clone(),
         "/calls".to_owned(),
         format!("/calls/{id}"),
         format!("/calls/{id}/events"),
@@ -223,6 +243,18 @@ async fn whole_story(found: &Mutex<Vec<(&'static str, String)>>) {
     let picture = installation.api.get(&format!("/calls/{id}/timeline.svg")).await;
     secrets.are_not_in("picture", &picture.body, &[]);
     assert!(!picture.text().contains(KEY), "the picture tells which key was pressed");
+
+    // They were used: both sign what the tenant is told, in the numbers of its own.
+    let told = receiver
+        .until("the calls are told", |told| {
+            told.iter().filter(|event| event.kind() == "call.ended").count() >= 2
+        })
+        .await;
+    assert!(
+        told.iter()
+            .all(|event| event.headers["webhook-signature"].contains(' '))
+    );
+    assert!(told.iter().any(|event| event.body.contains(CALLER)));
 
     // What the guests were asked and answered is recorded; the recordings are written by a thread of their own.
     let data = installation.data.path().to_owned();

@@ -314,6 +314,11 @@ impl Call {
         &self.setup.call_id
     }
 
+    /// When the call was answered, if it was.
+    pub fn answered_at(&self) -> Option<Monotonic> {
+        self.answered_at
+    }
+
     /// The carrier's name of the call, once known.
     pub fn provider_call_id(&self) -> Option<&ProviderCallId> {
         self.setup.provider_call_id.as_ref()

@@ -19,6 +19,7 @@ mod form;
 mod initiate;
 mod json;
 mod keys;
+mod live;
 mod mask;
 mod numbers;
 mod openapi;
@@ -33,9 +34,10 @@ mod routes;
 mod saving;
 mod schema;
 mod session;
-mod timestamp;
+pub(crate) mod timestamp;
 mod transfers;
 mod trunks;
+mod webhook_endpoints;
 
 #[cfg(test)]
 mod tests;
@@ -58,8 +60,10 @@ use tracing::Instrument as _;
 
 use crate::agent::TransferRequest;
 use crate::catalogue::Catalogue;
+use crate::egress::IpNetwork;
 use crate::exchange::EventSocketState;
 use crate::install::Installer;
+use crate::live::LiveCalls;
 use crate::store::{
     Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
     StoreError, UnixMs,
@@ -129,6 +133,9 @@ pub enum OperationError {
     /// The organisation's providers keep as much as they may.
     #[error(transparent)]
     KeepsTooMuch(#[from] crate::budget::KeepsTooMuch),
+    /// As many streams of live calls are open as may be.
+    #[error("{} streams of live calls are open; close one", crate::live::STREAMS_MAX)]
+    TooManyStreams,
     /// The gateway is stopping and takes no calls.
     #[error("the gateway is stopping; try again when it is back")]
     Stopping,
@@ -260,6 +267,12 @@ pub trait Operations: Send + Sync + 'static {
     /// How the event socket of a configuration fares; nothing when this gateway keeps none for it.
     fn event_socket(&self, configuration: &ConfigurationId) -> Option<EventSocketState>;
 
+    /// Shows live calls to those who watch them.
+    fn live(&self) -> &LiveCalls;
+
+    /// Networks that are not public and that may be reached all the same.
+    fn allow_networks(&self) -> &[IpNetwork];
+
     /// The file of a call's recording, if it has one: WAV.
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf>;
 
@@ -308,6 +321,32 @@ fn access_routes<O: Operations>() -> Router<Arc<O>> {
         .route(&provider("/versions/{digest}"), delete(providers::remove::<O>))
         .route(&provider("/versions/{digest}/adopt"), post(providers::adopt::<O>))
         .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
+}
+
+/// What tenants are told, and live calls.
+fn event_routes<O: Operations>() -> Router<Arc<O>> {
+    const ENDPOINTS: &str = "/api/v1/webhook-endpoints";
+    let endpoint = |rest: &str| format!("{ENDPOINTS}/{{endpoint}}{rest}");
+    Router::new()
+        .route("/api/v1/calls/live", get(live::stream::<O>))
+        .route(
+            ENDPOINTS,
+            get(webhook_endpoints::list::<O>).post(webhook_endpoints::create::<O>),
+        )
+        .route(
+            &endpoint(""),
+            get(webhook_endpoints::read::<O>)
+                .put(webhook_endpoints::update::<O>)
+                .delete(webhook_endpoints::delete::<O>),
+        )
+        .route(&endpoint("/rotate-secret"), post(webhook_endpoints::rotate::<O>))
+        .route(&endpoint("/test"), post(webhook_endpoints::test::<O>))
+        .route(&endpoint("/deliveries"), get(webhook_endpoints::deliveries::<O>))
+        .route(
+            &endpoint("/deliveries/{delivery}/resend"),
+            post(webhook_endpoints::resend::<O>),
+        )
+        .route(&endpoint("/resend-dead"), post(webhook_endpoints::resend_dead::<O>))
 }
 
 /// Every operation, with what is written down about it.
@@ -361,6 +400,7 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     let (router, document) = routes::<O>().finish();
     router
         .merge(access_routes())
+        .merge(event_routes())
         .layer(Extension(Reference::new(&document)))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)

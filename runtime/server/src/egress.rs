@@ -67,6 +67,11 @@ const RESPONSE_HEADER_BYTES_MAX: usize = 64 * 1024;
 const POOL_IDLE: Duration = Duration::from_secs(50);
 const POOL_IDLE_CONNECTIONS_PER_HOST_MAX: usize = 32;
 
+/// What is read of a body that nobody wants, in bytes: an acknowledgement, not a page.
+const IGNORED_BYTES_MAX: usize = 16 * 1024;
+/// How long it is read.
+const IGNORED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Headers that belong to the connection or that the runtime sets itself. A caller who could set them could make two
 /// servers disagree about where a request ends (RFC 9112 §11.2), or name another host than the one that was checked.
 const RUNTIME_HEADERS: [&str; 15] = [
@@ -102,6 +107,8 @@ pub struct EgressConfig {
     pub response_headers_max: usize,
     /// Ranges that are not public and that granted hosts may lie in all the same: a PBX on the operator's own network.
     pub allow_networks: Vec<IpNetwork>,
+    /// Whether hosts may lie in those ranges only, and not on the public internet.
+    pub granted_only: bool,
     /// Hosts that something else stands in for.
     pub routes: Vec<Route>,
     /// Certificate authorities that are trusted beside the public ones, for a PBX with certificates of its own.
@@ -304,6 +311,13 @@ struct Inner {
     routed_dial: CheckedDial,
 }
 
+/// Which part of a response the caller wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Everything,
+    Status,
+}
+
 /// What is logged of a request, filled in as it becomes known.
 struct Record {
     method: &'static str,
@@ -319,6 +333,7 @@ impl Default for EgressConfig {
             response_bytes_max: 1024 * 1024,
             response_headers_max: 100,
             allow_networks: Vec::new(),
+            granted_only: false,
             routes: Vec::new(),
             extra_roots: Vec::new(),
         }
@@ -334,7 +349,11 @@ impl Egress {
     /// As [`Egress::new`], with names resolved by something else.
     pub fn with_resolver(config: EgressConfig, resolver: Arc<dyn Resolver>) -> Result<Self, EgressConfigError> {
         let routes = routes(&config.routes)?;
-        let policy = Arc::new(AddressPolicy::new(config.allow_networks.clone()));
+        let policy = Arc::new(if config.granted_only {
+            AddressPolicy::only(config.allow_networks.clone())
+        } else {
+            AddressPolicy::new(config.allow_networks.clone())
+        });
         let tls = tls(&config.extra_roots)?;
 
         let hosts = routes
@@ -384,12 +403,23 @@ impl Egress {
     /// Nothing is retried after it may have arrived; [`EgressError::may_have_arrived`] tells the caller whether a
     /// repetition could act twice. Dropping the future abandons the exchange.
     pub async fn send(&self, request: Request<'_>) -> Result<Response, EgressError> {
+        self.logged(request, Wanted::Everything).await
+    }
+
+    /// The same when only the status matters. What the remote side says beyond its head, whatever its size, is not kept, and
+    /// not read to an end that is far.
+    pub async fn send_for_status(&self, request: Request<'_>) -> Result<u16, EgressError> {
+        let response = self.logged(request, Wanted::Status).await?;
+        Ok(response.status)
+    }
+
+    async fn logged(&self, request: Request<'_>, wanted: Wanted) -> Result<Response, EgressError> {
         let started = Instant::now();
         let mut record = Record {
             method: "-",
             host: "-".to_owned(),
         };
-        let outcome = self.attempt(request, &mut record).await;
+        let outcome = self.attempt(request, wanted, &mut record).await;
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let Record { method, host } = record;
         match &outcome {
@@ -399,7 +429,12 @@ impl Egress {
         outcome
     }
 
-    async fn attempt(&self, request: Request<'_>, record: &mut Record) -> Result<Response, EgressError> {
+    async fn attempt(
+        &self,
+        request: Request<'_>,
+        wanted: Wanted,
+        record: &mut Record,
+    ) -> Result<Response, EgressError> {
         let (method_name, method) = METHODS
             .iter()
             .find(|(name, _)| *name == request.method)
@@ -442,7 +477,7 @@ impl Egress {
             sending = sending.header(CONTENT_LENGTH, 0);
         }
         let total = self.inner.config.total_timeout;
-        match tokio::time::timeout(total, self.exchange(sending, &host)).await {
+        match tokio::time::timeout(total, self.exchange(sending, wanted, &host)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(EgressError::Timeout {
                 host,
@@ -472,9 +507,32 @@ impl Egress {
             })
     }
 
-    async fn exchange(&self, sending: reqwest::RequestBuilder, host: &str) -> Result<Response, EgressError> {
+    async fn exchange(
+        &self,
+        sending: reqwest::RequestBuilder,
+        wanted: Wanted,
+        host: &str,
+    ) -> Result<Response, EgressError> {
         let config = &self.inner.config;
         let mut response = sending.send().await.map_err(|error| self.failure(host, &error))?;
+        if wanted == Wanted::Status {
+            // A connection whose answer was read to its end can be used again; one with more to say is closed.
+            let mut left = IGNORED_BYTES_MAX;
+            let ignored = async {
+                while let Ok(Some(chunk)) = response.chunk().await {
+                    match left.checked_sub(chunk.len()) {
+                        Some(rest) => left = rest,
+                        None => break,
+                    }
+                }
+            };
+            drop(tokio::time::timeout(IGNORED_WITHIN, ignored).await);
+            return Ok(Response {
+                status: response.status().as_u16(),
+                headers: Vec::new(),
+                body: Bytes::new(),
+            });
+        }
 
         if response.headers().len() > config.response_headers_max {
             return Err(EgressError::TooLarge {

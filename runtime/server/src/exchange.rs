@@ -27,16 +27,18 @@ use strowger_host::{Provider, RejectionReason};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+pub(crate) use self::context::Kept;
 pub use self::context::{CallContext, CarrierError};
 pub use self::events::{EventSocketFailure, EventSocketPhase, EventSocketState};
 pub(crate) use self::events::{EventSource, News, Obeyed, Reception};
 use crate::agent::{AgentLimits, CheckedDial};
 use crate::budget::Budgets;
 use crate::clock::Clock;
-use crate::egress::Egress;
+use crate::egress::{Egress, IpNetwork};
 use crate::guests::GuestThreads;
 use crate::install::Installer;
 use crate::invocations::Watchers;
+use crate::live::LiveCalls;
 use crate::metrics::Metrics;
 use crate::perform::Performer;
 use crate::recording::RecordingWriter;
@@ -69,6 +71,8 @@ pub struct ExchangeOptions {
     pub agent_limits: AgentLimits,
     /// Where calls are counted.
     pub metrics: Metrics,
+    /// Networks that are not public and that may be reached all the same.
+    pub allow_networks: Vec<IpNetwork>,
 }
 
 /// The threads beside those that serve sockets.
@@ -142,6 +146,7 @@ struct Inner {
     session_closed: Notify,
     configurations_changed: Notify,
     event_sockets: Mutex<HashMap<ConfigurationId, EventSocketState>>,
+    live: LiveCalls,
 }
 
 /// Why a webhook gets no answer of a provider's.
@@ -225,6 +230,7 @@ impl Exchange {
         );
         Self {
             inner: Arc::new(Inner {
+                live: LiveCalls::new(store.clone()),
                 options,
                 store,
                 registry,
@@ -286,6 +292,12 @@ impl Exchange {
     #[must_use]
     pub fn configurations_changed(&self) -> &Notify {
         &self.inner.configurations_changed
+    }
+
+    /// Shows live calls to those who watch them.
+    #[must_use]
+    pub fn live(&self) -> &LiveCalls {
+        &self.inner.live
     }
 
     /// How many calls are live.

@@ -28,6 +28,7 @@ use crate::exchange::{Exchange, ExchangeOptions, ExchangeProviders, Threads};
 use crate::install::{InstallOptions, Installer};
 use crate::keyring::Keyring;
 use crate::metrics::{self, Metrics};
+use crate::outbox::Outbox;
 use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
@@ -88,6 +89,7 @@ pub struct Gateway {
     versions: JoinHandle<()>,
     scrapes: Option<JoinHandle<()>>,
     events: EventSockets,
+    outbox: Outbox,
     stop: CancellationToken,
     grace: Duration,
     /// Files of the shelf that take no calls, and why.
@@ -156,6 +158,7 @@ impl Gateway {
             recording: settings.recording,
             calls_max: settings.calls_max as usize,
             call_duration_max: settings.call_duration_max,
+            allow_networks: settings.allow_networks.clone(),
             agent_limits: AgentLimits {
                 media_folder: Some(settings.data_dir.join("media")),
                 ..AgentLimits::default()
@@ -192,6 +195,11 @@ impl Gateway {
         let housekeeping = tokio::spawn(keep_house(exchange.clone(), stop.clone()));
         let versions = tokio::spawn(keep_versions(exchange.clone(), alarms, stop.clone()));
         let scrapes = scraped.map(|listener| metrics::serve(listener, exchange.clone(), stop.clone()));
+        let outbox = Outbox::start(
+            exchange.store().clone(),
+            exchange.clock().clone(),
+            &settings.allow_networks,
+        )?;
         // Last: from now on calls may come in.
         let events = EventSockets::start(exchange.clone(), egress, settings.event_lease);
         Ok(Self {
@@ -202,6 +210,7 @@ impl Gateway {
             versions,
             scrapes,
             events,
+            outbox,
             stop,
             grace: settings.shutdown_grace,
             skipped,
@@ -225,6 +234,7 @@ impl Gateway {
         let ended = self.exchange.drain(self.grace).await;
         // Not before: they tell how the last calls end.
         self.events.stop().await;
+        self.exchange.live().close();
         self.stop.cancel();
         // Idle keep-alive connections would otherwise hold the end up.
         if tokio::time::timeout(Duration::from_secs(5), self.serving)
@@ -238,6 +248,7 @@ impl Gateway {
         if let Some(scrapes) = self.scrapes {
             drop(scrapes.await);
         }
+        self.outbox.stop().await;
         self.exchange.store().close().await;
         ended
     }

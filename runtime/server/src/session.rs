@@ -26,7 +26,7 @@ use tokio::time::sleep_until;
 use self::media::{Carried, MediaPath};
 use self::transfer::LiveTransfer;
 use crate::agent::{self, AgentCall, AgentCommand, AgentEvent, AgentLink, TransferRequest};
-use crate::exchange::{CallContext, Closing};
+use crate::exchange::{CallContext, Closing, Kept};
 use crate::store::NewEvent;
 
 /// Messages that wait for a session. More than a few wait only when something floods the call.
@@ -123,6 +123,7 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
         entries: Vec::new(),
         speaking_since_ms: None,
         events: context.record_events(),
+        answer_kept: false,
         mailbox,
         messages,
         call,
@@ -144,7 +145,9 @@ struct Session {
     messages: mpsc::Receiver<SessionMessage>,
     /// For tasks that report back.
     mailbox: mpsc::Sender<SessionMessage>,
-    events: mpsc::Sender<NewEvent>,
+    events: mpsc::Sender<Kept>,
+    /// The record says that the call was answered.
+    answer_kept: bool,
     attachment: Option<Value>,
     media: Option<MediaPath>,
     /// The media is over: a socket that arrives now is turned away.
@@ -294,7 +297,23 @@ impl Session {
                 Action::Finish(outcome) => return Some(outcome),
             }
         }
+        self.keep_answer();
         None
+    }
+
+    /// Has it written down, once, that the call was answered.
+    fn keep_answer(&mut self) {
+        let Some(at) = self.call.answered_at().filter(|_| !self.answer_kept) else {
+            return;
+        };
+        let at_ms = self.wall(at);
+        // A queue that is full has more to tell soon, and this is asked again then.
+        self.answer_kept = self.events.try_send(Kept::Answered(at_ms)).is_ok();
+    }
+
+    /// A moment of the call by the clock on the wall.
+    fn wall(&self, at: Monotonic) -> i64 {
+        self.started_ms + i64::try_from(at.as_micros().saturating_sub(self.started_us) / 1_000).unwrap_or(0)
     }
 
     fn connect_agent(&mut self) {
@@ -605,8 +624,7 @@ impl Session {
     }
 
     fn record(&mut self, recorded: &Recorded) {
-        let at_ms = self.started_ms
-            + i64::try_from(recorded.at.as_micros().saturating_sub(self.started_us) / 1_000).unwrap_or(0);
+        let at_ms = self.wall(recorded.at);
         let on_axis = recorded.at.as_micros().saturating_sub(self.started_us) / 1_000;
         if let Some(entry) = drawn(&recorded.event, on_axis) {
             self.draw(entry);
@@ -627,7 +645,7 @@ impl Session {
             dedupe_key,
         };
         // The queue holds as many as a call may record.
-        if self.events.try_send(event).is_err() {
+        if self.events.try_send(Kept::Event(event)).is_err() {
             tracing::error!("a call event could not be kept");
         }
     }

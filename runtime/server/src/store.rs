@@ -22,15 +22,18 @@ mod agents;
 mod audit;
 mod calls;
 mod configurations;
+mod endpoints;
 mod id;
 mod keys;
 mod leases;
 mod numbers;
 mod organizations;
+mod outbox;
 mod probe;
 mod providers;
 mod secret;
 mod sessions;
+mod signals;
 mod state;
 mod transfers;
 mod trunks;
@@ -54,11 +57,17 @@ pub use calls::{
     PAGE_ROWS_MAX, new_call_id,
 };
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
-pub use id::{AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, SessionId, TrunkId};
+pub use endpoints::{ENDPOINTS_MAX, OLD_SECRET_FOR, WebhookEndpoint, WebhookEndpointSettings};
+pub use id::{
+    AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, OutgoingEventId, SessionId, TrunkId,
+    WebhookEndpointId,
+};
 pub use keys::{ApiKey, ApiKeyRecord, KeyHolder, KeyRole, LAST_ADMIN, NewApiKey, Power, Role};
 pub use leases::LeaseKey;
 pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};
 pub use organizations::{InstallationCounts, Organization};
+pub(crate) use outbox::{Attempted, ClaimedDelivery};
+pub use outbox::{DELIVERIES_BYTES_MAX, DELIVERIES_MAX, DeliveryRecord, DeliveryState};
 pub use providers::{
     Canary, Installed, NewProviderVersion, Party, ProviderChannel, ProviderVersion, Quarantine, VersionFault,
 };
@@ -212,6 +221,7 @@ pub struct Store {
     writer: AnyPool,
     keyring: Arc<Keyring>,
     backend: Backend,
+    signals: signals::Signals,
 }
 
 impl Store {
@@ -272,6 +282,7 @@ impl Store {
             writer,
             keyring: Arc::new(keyring),
             backend,
+            signals: signals::Signals::default(),
         };
         store.reseal().await?;
         Ok(store)
@@ -320,7 +331,9 @@ impl Store {
     /// Completes a rotation of the key, and proves at start that the key at hand opens what is stored.
     async fn reseal(&self) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let count = self.reseal_configurations(&mut tx).await? + self.reseal_agents(&mut tx).await?;
+        let count = self.reseal_configurations(&mut tx).await?
+            + self.reseal_agents(&mut tx).await?
+            + self.reseal_webhook_endpoints(&mut tx).await?;
         tx.commit().await?;
         if count > 0 {
             tracing::info!(

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use crate::harness::{DEADLINE, eventually};
 
 /// A program of `tests/oracles` that runs. It is killed when the test is over, whatever its end.
-pub(super) struct Witness {
+pub(crate) struct Witness {
     child: Child,
     lines: UnboundedReceiver<String>,
     errors: Option<JoinHandle<String>>,
@@ -27,7 +27,7 @@ impl Witness {
     }
 
     /// A Python program with something to read.
-    pub(super) fn start_with(program: &str, arguments: &[&str], input: String) -> Self {
+    pub(crate) fn start_with(program: &str, arguments: &[&str], input: String) -> Self {
         let python =
             std::env::var_os("STROWGER_PYTHON").map_or_else(|| root().join(".tools/oracles/bin/python"), PathBuf::from);
         assert_installed(&python);
@@ -106,7 +106,7 @@ impl Witness {
     }
 
     /// All lines up to the program's end.
-    pub(super) async fn rest(mut self) -> Vec<Value> {
+    pub(crate) async fn rest(mut self) -> Vec<Value> {
         let mut lines = Vec::new();
         while let Some(line) = self.next().await {
             lines.push(line);

@@ -62,22 +62,6 @@ impl<O: Operations> Gate<O> {
         })
     }
 
-    async fn identify(&self, parts: &Parts) -> Result<Identity, ApiError> {
-        let (store, now) = (self.operations.store(), self.operations.now());
-        if parts.headers.contains_key(header::AUTHORIZATION) {
-            let key = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
-            let holder = store.authenticate(&key, now).await?.ok_or(ApiError::Unauthorized)?;
-            return Ok(Identity { holder, session: None });
-        }
-        let token = session_token(&parts.headers).ok_or(ApiError::Unauthorized)?;
-        let (session, holder) = store.session(&token, now).await?.ok_or(ApiError::Unauthorized)?;
-        check_origin(&parts.method, &parts.headers, self.operations.public_base())?;
-        Ok(Identity {
-            holder,
-            session: Some((session, token)),
-        })
-    }
-
     /// Has the use of a key or session written down, at most once a minute, and without anybody waiting for it.
     fn note_use(&self, identity: &Identity) {
         let now = self.operations.now();
@@ -115,6 +99,30 @@ impl<O: Operations> Gate<O> {
                 tracing::warn!(%error, "the use of an API key could not be written down");
             }
         });
+    }
+}
+
+async fn identify<O: Operations>(operations: &O, parts: &Parts) -> Result<Identity, ApiError> {
+    let (store, now) = (operations.store(), operations.now());
+    if parts.headers.contains_key(header::AUTHORIZATION) {
+        let key = bearer(&parts.headers).ok_or(ApiError::Unauthorized)?;
+        let holder = store.authenticate(&key, now).await?.ok_or(ApiError::Unauthorized)?;
+        return Ok(Identity { holder, session: None });
+    }
+    let token = session_token(&parts.headers).ok_or(ApiError::Unauthorized)?;
+    let (session, holder) = store.session(&token, now).await?.ok_or(ApiError::Unauthorized)?;
+    check_origin(&parts.method, &parts.headers, operations.public_base())?;
+    Ok(Identity {
+        holder,
+        session: Some((session, token)),
+    })
+}
+
+/// Whether a request that was let in for `identity` would be let in today. For answers that take long.
+pub(super) async fn still_admits<O: Operations>(operations: &O, parts: &Parts, identity: &Identity) -> bool {
+    match identify(operations, parts).await {
+        Ok(today) => today.holder.power == identity.holder.power,
+        Err(_) => false,
     }
 }
 
@@ -160,7 +168,7 @@ async fn admit<O: Operations>(
     if need == Need::Nothing {
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
-    let identity = gate.identify(&parts).await?;
+    let identity = identify(&*gate.operations, &parts).await?;
     gate.note_use(&identity);
     let changes = !policy::is_safe(&parts.method);
     if !need.is_met_by(&identity.holder.power) {

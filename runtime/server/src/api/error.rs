@@ -187,6 +187,9 @@ fn operation(error: OperationError) -> Problem {
         OperationError::AtCapacity => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "at_capacity", message).retryable(true)
         }
+        OperationError::TooManyStreams => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", message).retryable(true)
+        }
         OperationError::OverBudget(_) | OperationError::KeepsTooMuch(_) => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
         }

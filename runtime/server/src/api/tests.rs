@@ -6,6 +6,7 @@ mod document;
 mod pages;
 mod setup;
 mod trunks;
+mod webhook_endpoints;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +38,8 @@ struct Fake {
     answers: Mutex<Answers>,
     asked: Mutex<Vec<String>>,
     changes: AtomicUsize,
+    live: LiveCalls,
+    allow_networks: Vec<IpNetwork>,
 }
 
 #[derive(Default)]
@@ -279,6 +282,14 @@ impl Operations for Fake {
         None
     }
 
+    fn live(&self) -> &LiveCalls {
+        &self.live
+    }
+
+    fn allow_networks(&self) -> &[IpNetwork] {
+        &self.allow_networks
+    }
+
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {
         call.recording_path
             .as_ref()
@@ -429,6 +440,8 @@ impl Server {
                 .unwrap(),
                 InstallOptions::default(),
             ),
+            live: LiveCalls::new(store.store.clone()),
+            allow_networks: vec!["10.0.0.0/8".parse().unwrap()],
             store,
             providers,
             answers: Mutex::default(),
@@ -1395,7 +1408,7 @@ async fn calls_are_listed_read_and_ended() {
     server
         .fake
         .store
-        .set_cost(&id, &json!({ "amount": "0.0085", "currency": "USD" }))
+        .set_cost(&id, &json!({ "amount": "0.0085", "currency": "USD" }), 70)
         .await
         .unwrap();
     server.fake.store.set_recording(&id, "call.wav").await.unwrap();

@@ -27,7 +27,7 @@ pub(crate) fn rfc3339(at: UnixMs) -> String {
 }
 
 /// The same, or null.
-pub(super) fn optional(at: Option<UnixMs>) -> Value {
+pub(crate) fn optional(at: Option<UnixMs>) -> Value {
     at.map_or(Value::Null, |at| Value::String(rfc3339(at)))
 }
 

@@ -58,12 +58,16 @@ pub enum NetworkClass {
     Translated,
     /// Not assigned for use on the public internet.
     Reserved,
+    /// The public internet, where only granted networks may be reached.
+    Public,
 }
 
 /// Refuses addresses that are not public, except in ranges that the operator granted.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
     allow_networks: Vec<IpNetwork>,
+    /// Public addresses as well are refused unless they are granted.
+    granted_only: bool,
 }
 
 impl IpNetwork {
@@ -142,6 +146,7 @@ impl fmt::Display for NetworkClass {
             Self::Broadcast => "broadcast",
             Self::Translated => "translated",
             Self::Reserved => "reserved",
+            Self::Public => "public",
         })
     }
 }
@@ -150,7 +155,19 @@ impl AddressPolicy {
     /// Public addresses, and those in `allow_networks`.
     #[must_use]
     pub fn new(allow_networks: Vec<IpNetwork>) -> Self {
-        Self { allow_networks }
+        Self {
+            allow_networks,
+            granted_only: false,
+        }
+    }
+
+    /// Those in `networks` and no others: for what must not cross the internet, because nothing encrypts it.
+    #[must_use]
+    pub fn only(networks: Vec<IpNetwork>) -> Self {
+        Self {
+            allow_networks: networks,
+            granted_only: true,
+        }
     }
 
     /// Whether a connection may go to this address; the error says what kind of network it is in.
@@ -162,6 +179,7 @@ impl AddressPolicy {
             return Ok(());
         }
         match classify(address) {
+            None if self.granted_only => Err(NetworkClass::Public),
             None => Ok(()),
             Some(class) => Err(class),
         }
@@ -372,6 +390,19 @@ mod tests {
             ("8.8.8.8", true),
         ] {
             assert_eq!(policy.check(address.parse().unwrap()).is_ok(), granted, "{address}");
+        }
+    }
+
+    #[test]
+    fn where_only_granted_ranges_may_be_reached_the_internet_may_not() {
+        let policy = AddressPolicy::only(vec!["10.20.0.0/16".parse().unwrap()]);
+        policy.check("10.20.255.1".parse().unwrap()).unwrap();
+        for (address, class) in [
+            ("8.8.8.8", NetworkClass::Public),
+            ("2606:4700::1111", NetworkClass::Public),
+            ("10.21.0.1", NetworkClass::Private),
+        ] {
+            assert_eq!(policy.check(address.parse().unwrap()), Err(class), "{address}");
         }
     }
 

@@ -1224,3 +1224,55 @@ async fn one_event_per_request_tells_method_host_status_and_time_and_nothing_els
     // Nor do the libraries below give anything away as far as they use the same log, at whatever level.
     assert!(!log.contains("secret"), "{log}");
 }
+
+#[tokio::test]
+async fn whoever_wants_the_status_only_gets_it_whatever_follows() {
+    let huge = format!(
+        "HTTP/1.1 202 Accepted\r\ncontent-length: 20000000\r\n\r\n{}",
+        "x".repeat(100_000)
+    );
+    for reply in [
+        Reply::ok("fine"),
+        Reply::Endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"),
+        Reply::Last(huge.into_bytes()),
+        // A body that never comes.
+        Reply::Text("HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n".to_owned()),
+    ] {
+        let server = Server::start(reply).await;
+        let url = format!("http://api.example.com:{}/", server.port);
+        let grants = granted(&url);
+        let status = door(&["api.example.com"]).send_for_status(get(&url, &grants)).await;
+        assert!(matches!(status, Ok(200 | 202)), "{status:?}");
+    }
+    let server = Server::start(Reply::Text(
+        "HTTP/1.1 307 Temporary Redirect\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    ))
+    .await;
+    let url = format!("http://api.example.com:{}/", server.port);
+    let grants = granted(&url);
+    let status = door(&["api.example.com"]).send_for_status(get(&url, &grants)).await;
+    assert_eq!((status.unwrap(), server.requests().len()), (307, 1));
+}
+
+#[tokio::test]
+async fn a_door_to_granted_networks_only_does_not_lead_to_the_internet() {
+    let config = EgressConfig {
+        granted_only: true,
+        ..loopback_granted()
+    };
+    let public: IpAddr = "8.8.8.8".parse().unwrap();
+    let names = Names::of(&[
+        ("pbx.example.com", &[&[LOCAL] as &[_]] as &[_]),
+        ("api.example.com", &[&[public] as &[_]] as &[_]),
+    ]);
+    let door = Egress::with_resolver(config, names).unwrap();
+    let server = Server::start(Reply::ok("fine")).await;
+    let inside = format!("http://pbx.example.com:{}/", server.port);
+    assert_eq!(
+        door.send_for_status(get(&inside, &granted(&inside))).await.unwrap(),
+        200
+    );
+    for url in ["http://api.example.com/", "http://8.8.8.8/"] {
+        assert_code(&door.send(get(url, &granted(url))).await, "private-address", url);
+    }
+}

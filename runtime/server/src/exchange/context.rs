@@ -22,7 +22,7 @@ use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
 use crate::registry::faults::Faults;
 use crate::session::lane::SlowLane;
-use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, TransferState};
+use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, TransferState, UnixMs};
 
 /// Entries of a call's record that wait for the store: as many as a call may have.
 const EVENTS_LENGTH: usize = 2_100;
@@ -32,6 +32,15 @@ const EVENTS_BATCH: usize = 64;
 /// How often the end of a transfer's second leg is asked for, and how long it is waited between the first two times.
 const CANCEL_ATTEMPTS_MAX: u32 = 6;
 const CANCEL_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a session has written down while its call goes on.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Something happened.
+    Event(NewEvent),
+    /// The call was answered, at this time.
+    Answered(UnixMs),
+}
 
 /// Why the carrier could not be asked.
 #[derive(Debug, Error)]
@@ -388,14 +397,25 @@ impl CallContext {
     }
 
     /// The queue into the call's record, emptied by a task of its own: the session never waits for the store.
-    pub(crate) fn record_events(&self) -> mpsc::Sender<NewEvent> {
+    pub(crate) fn record_events(&self) -> mpsc::Sender<Kept> {
         let (events, mut queue) = mpsc::channel(EVENTS_LENGTH);
         let (store, call_id) = (self.store.clone(), self.call_id.clone());
         let task = async move {
             let mut batch = Vec::new();
             while queue.recv_many(&mut batch, EVENTS_BATCH).await > 0 {
-                stubborn("call events", || store.append_events(&call_id, &batch)).await;
-                batch.clear();
+                let (mut new, mut answered) = (Vec::new(), None);
+                for entry in batch.drain(..) {
+                    match entry {
+                        Kept::Event(event) => new.push(event),
+                        Kept::Answered(at) => answered = Some(at),
+                    }
+                }
+                if let Some(at) = answered {
+                    stubborn("a call's answer", || store.set_answered(&call_id, at)).await;
+                }
+                if !new.is_empty() {
+                    stubborn("call events", || store.append_events(&call_id, &new)).await;
+                }
             }
         };
         let task = tokio::spawn(tracing::Instrument::instrument(task, tracing::Span::current()));
@@ -451,7 +471,10 @@ impl CallContext {
             stubborn("a recording's place", || self.store.set_recording(&self.call_id, &name)).await;
         }
         if let Some(cost) = summary.cost.as_ref().map(|cost| json!(cost)) {
-            stubborn("a call's price", || self.store.set_cost(&self.call_id, &cost)).await;
+            stubborn("a call's price", || {
+                self.store.set_cost(&self.call_id, &cost, finish.ended_at)
+            })
+            .await;
         }
         // Last: a record that is closed is complete.
         stubborn("a call's end", || self.store.finish_call(&self.call_id, &finish)).await;

@@ -14,7 +14,9 @@ use super::{EventSocketState, Exchange};
 use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::catalogue::Catalogue;
+use crate::egress::IpNetwork;
 use crate::install::Installer;
+use crate::live::LiveCalls;
 use crate::perform::PerformError;
 use crate::store::{
     CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, Scope, Store, StoreError, UnixMs,
@@ -330,6 +332,14 @@ impl Operations for Exchange {
 
     fn event_socket(&self, configuration: &ConfigurationId) -> Option<EventSocketState> {
         self.event_socket_state(configuration)
+    }
+
+    fn live(&self) -> &LiveCalls {
+        Self::live(self)
+    }
+
+    fn allow_networks(&self) -> &[IpNetwork] {
+        &self.inner.options.allow_networks
     }
 
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf> {

@@ -30,7 +30,7 @@ impl Exchange {
                 let rated = match self.price(&call).await {
                     Ok(Some(cost)) => self
                         .store()
-                        .set_cost(&call.id, &cost)
+                        .set_cost(&call.id, &cost, now)
                         .await
                         .map_err(OperationError::from),
                     Ok(None) => Ok(()),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 use std::fmt;
 use strowger_call::{Address, CallId, Direction, ProviderCallId};
 use thiserror::Error;
@@ -15,6 +16,7 @@ use super::{
     AccountId, AgentId, ConfigurationId, NumberId, OrganizationId, Store, StoreError, Unique, UnixMs, get, json,
     json_optional, optional, parse, parse_optional,
 };
+use crate::outbox::{EventType, OutgoingEvent};
 
 const PROVIDER_CALL: Unique = Unique {
     name: "calls_provider_call",
@@ -332,7 +334,8 @@ impl Store {
             .bind(new.media.as_ref().map(|(token, _)| token.hash()))
             .bind(new.media.as_ref().map(|(_, expires_at)| *expires_at))
             .bind(now);
-        optional(query, &self.writer).await.map_err(|error| {
+        let mut tx = self.begin().await?;
+        let inserted = optional(query, &mut *tx).await.map_err(|error| {
             if error
                 .as_database_error()
                 .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
@@ -343,7 +346,35 @@ impl Store {
             } else {
                 error.into()
             }
-        })
+        })?;
+        let Some(row) = inserted else { return Ok(None) };
+        self.tell(tx, &row, &[EventType::CallCreated], now).await?;
+        Ok(Some(row))
+    }
+
+    /// Commits a change of a call, with the events that it is told by.
+    async fn tell(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        row: &AnyRow,
+        kinds: &[EventType],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let call = call_of(row)?;
+        let mut spooled = false;
+        for kind in kinds {
+            let event = match kind {
+                EventType::RecordingAvailable => OutgoingEvent::recording(&call),
+                kind => OutgoingEvent::of_call(*kind, &call),
+            };
+            spooled |= self.spool(&mut tx, call.organization.as_str(), &event, now).await?;
+        }
+        tx.commit().await?;
+        if spooled {
+            self.signals.spooled();
+        }
+        self.signals.call_changed(&call.organization);
+        Ok(())
     }
 
     /// Gives a call a new media token; the one before opens nothing any more.
@@ -353,7 +384,7 @@ impl Store {
     pub async fn set_media_token(&self, id: &CallId, token: &MediaToken, expires_at: UnixMs) -> Result<(), StoreError> {
         let query = sqlx::query(
             "UPDATE calls SET media_token_hash = $2, media_token_expires_at = $3 \
-             WHERE id = $1 AND state <> 'completed' AND media_claimed_at IS NULL",
+             WHERE id = $1 AND state <> 'completed' AND media_claimed_at IS NULL RETURNING organization_id",
         );
         self.change_call(query.bind(id.as_str()).bind(token.hash()).bind(expires_at))
             .await
@@ -371,7 +402,9 @@ impl Store {
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(token.hash()).bind(now);
         if let Some(row) = optional(query, &self.writer).await.map_err(StoreError::from)? {
-            return Ok(call_of(&row)?);
+            let call = call_of(&row)?;
+            self.signals.call_changed(&call.organization);
+            return Ok(call);
         }
         let query =
             sqlx::query("SELECT media_claimed_at, state FROM calls WHERE media_token_hash = $1").bind(token.hash());
@@ -393,7 +426,7 @@ impl Store {
     /// `NotFound`; `Conflict` when another call of the configuration has this name.
     pub async fn set_provider_call_id(&self, id: &CallId, provider_call_id: &ProviderCallId) -> Result<(), StoreError> {
         self.name_call(
-            "UPDATE calls SET provider_call_id = $2 WHERE id = $1",
+            "UPDATE calls SET provider_call_id = $2 WHERE id = $1 RETURNING organization_id",
             id,
             provider_call_id,
         )
@@ -410,7 +443,7 @@ impl Store {
         id: &CallId,
         provider_call_id: &ProviderCallId,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE calls SET provider_call_id = COALESCE(provider_call_id, $2) WHERE id = $1";
+        let sql = "UPDATE calls SET provider_call_id = COALESCE(provider_call_id, $2) WHERE id = $1 RETURNING organization_id";
         self.name_call(sql, id, provider_call_id).await
     }
 
@@ -420,14 +453,9 @@ impl Store {
         id: &CallId,
         provider_call_id: &ProviderCallId,
     ) -> Result<(), StoreError> {
-        let result = sqlx::query(sql)
-            .bind(id.as_str())
-            .bind(provider_call_id.expose())
-            .execute(&self.writer)
-            .await;
-        match result {
-            Ok(result) if result.rows_affected() == 0 => Err(NO_SUCH),
-            Ok(_) => Ok(()),
+        let query = sqlx::query(sql).bind(id.as_str()).bind(provider_call_id.expose());
+        match optional(query, &self.writer).await {
+            Ok(row) => self.changed(&row.ok_or(NO_SUCH)?),
             Err(error) if PROVIDER_CALL.is_violated_by(&error) => Err(taken()),
             Err(error) => Err(error.into()),
         }
@@ -438,7 +466,7 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn set_attachment(&self, id: &CallId, attachment: &Value) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE calls SET attachment = $2 WHERE id = $1");
+        let query = sqlx::query("UPDATE calls SET attachment = $2 WHERE id = $1 RETURNING organization_id");
         self.change_call(query.bind(id.as_str()).bind(attachment.to_string()))
             .await
     }
@@ -448,8 +476,17 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn set_answered(&self, id: &CallId, at: UnixMs) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE calls SET answered_at = COALESCE(answered_at, $2) WHERE id = $1");
-        self.change_call(query.bind(id.as_str()).bind(at)).await
+        let sql =
+            format!("UPDATE calls SET answered_at = $2 WHERE id = $1 AND answered_at IS NULL RETURNING {COLUMNS}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.as_str()).bind(at);
+        let mut tx = self.begin().await?;
+        match optional(query, &mut *tx).await? {
+            Some(row) => self.tell(tx, &row, &[EventType::CallAnswered], at).await,
+            None => {
+                let query = sqlx::query("SELECT id FROM calls WHERE id = $1").bind(id.as_str());
+                optional(query, &mut *tx).await?.map(drop).ok_or(NO_SUCH)
+            }
+        }
     }
 
     /// Records what answered a call: `human`, `machine`, ….
@@ -457,7 +494,7 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn set_answered_by(&self, id: &CallId, answered_by: &str) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE calls SET answered_by = $2 WHERE id = $1");
+        let query = sqlx::query("UPDATE calls SET answered_by = $2 WHERE id = $1 RETURNING organization_id");
         self.change_call(query.bind(id.as_str()).bind(answered_by)).await
     }
 
@@ -465,9 +502,19 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn set_cost(&self, id: &CallId, cost: &Value) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE calls SET cost = $2 WHERE id = $1");
-        self.change_call(query.bind(id.as_str()).bind(cost.to_string())).await
+    pub async fn set_cost(&self, id: &CallId, cost: &Value, now: UnixMs) -> Result<(), StoreError> {
+        let sql = format!("UPDATE calls SET cost = $2 WHERE id = $1 RETURNING {COLUMNS}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(cost.to_string());
+        let mut tx = self.begin().await?;
+        let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
+        // What is known by then is told with the end.
+        let kinds: &[EventType] = match call_of(&row)?.state {
+            CallState::Completed => &[EventType::CallRated],
+            CallState::Initialized | CallState::Running => &[],
+        };
+        self.tell(tx, &row, kinds, now).await
     }
 
     /// Records where a call's recording is, relative to the recordings' directory.
@@ -475,16 +522,18 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn set_recording(&self, id: &CallId, path: &str) -> Result<(), StoreError> {
-        let query = sqlx::query("UPDATE calls SET recording_path = $2 WHERE id = $1");
+        let query = sqlx::query("UPDATE calls SET recording_path = $2 WHERE id = $1 RETURNING organization_id");
         self.change_call(query.bind(id.as_str()).bind(path)).await
     }
 
     async fn change_call(&self, query: super::AnyQuery<'_>) -> Result<(), StoreError> {
-        if query.execute(&self.writer).await?.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
-        }
+        self.changed(&optional(query, &self.writer).await?.ok_or(NO_SUCH)?)
+    }
+
+    fn changed(&self, row: &AnyRow) -> Result<(), StoreError> {
+        let organization = parse(row, "organization_id", OrganizationId::try_from)?;
+        self.signals.call_changed(&organization);
+        Ok(())
     }
 
     /// Closes the record of a call. `false` when it was closed before, which changes nothing: the first outcome holds.
@@ -492,22 +541,27 @@ impl Store {
     /// # Errors
     /// `NotFound`.
     pub async fn finish_call(&self, id: &CallId, finish: &CallFinish) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let sql = format!(
             "UPDATE calls SET state = 'completed', outcome = $2, answered_at = COALESCE($3, answered_at), ended_at = $4, \
-             duration_ms = $5 WHERE id = $1 AND state <> 'completed'",
-        )
-        .bind(id.as_str())
-        .bind(finish.outcome.to_string())
-        .bind(finish.answered_at)
-        .bind(finish.ended_at)
-        .bind(i64::try_from(finish.duration_ms).unwrap_or(i64::MAX))
-        .execute(&self.writer)
-        .await?;
-        if result.rows_affected() == 1 {
+             duration_ms = $5 WHERE id = $1 AND state <> 'completed' RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(finish.outcome.to_string())
+            .bind(finish.answered_at)
+            .bind(finish.ended_at)
+            .bind(i64::try_from(finish.duration_ms).unwrap_or(i64::MAX));
+        let mut tx = self.begin().await?;
+        if let Some(row) = optional(query, &mut *tx).await? {
+            let kinds: &[EventType] = match get::<Option<String>>(&row, "recording_path")? {
+                Some(_) => &[EventType::CallEnded, EventType::RecordingAvailable],
+                None => &[EventType::CallEnded],
+            };
+            self.tell(tx, &row, kinds, finish.ended_at).await?;
             return Ok(true);
         }
         let query = sqlx::query("SELECT id FROM calls WHERE id = $1").bind(id.as_str());
-        optional(query, &self.pool).await?.map(|_| false).ok_or(NO_SUCH)
+        optional(query, &mut *tx).await?.map(|_| false).ok_or(NO_SUCH)
     }
 
     /// Appends events in order, leaving out those whose dedupe key the call has already. Returns how many were new.
@@ -685,6 +739,21 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(call_of).collect()
+    }
+
+    /// The calls of an organisation whose record is open, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn live_calls(&self, organization: &OrganizationId, limit: u32) -> Result<Vec<CallRecord>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM calls WHERE organization_id = $1 AND state <> 'completed' \
+             ORDER BY created_at DESC, id DESC LIMIT $2"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(organization.as_str())
+            .bind(i64::from(limit.min(PAGE_ROWS_MAX)));
+        query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
     }
 
     /// Calls of all organisations whose record is open, oldest first: at start, what a crash left behind.
@@ -894,7 +963,7 @@ pub(crate) mod tests {
             .unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
         assert!(matches!(
-            store.set_cost(&new_call_id(), &json!({})).await,
+            store.set_cost(&new_call_id(), &json!({}), 9).await,
             Err(StoreError::NotFound { .. })
         ));
     }
@@ -977,7 +1046,10 @@ pub(crate) mod tests {
             store.finish_call(&new_call_id(), &second).await,
             Err(StoreError::NotFound { .. })
         ));
-        store.set_cost(&call.id, &json!({ "amount": "0.0085" })).await.unwrap();
+        store
+            .set_cost(&call.id, &json!({ "amount": "0.0085" }), 70)
+            .await
+            .unwrap();
         let closed = store.call_by_id(&call.id).await.unwrap().unwrap();
         assert_eq!(
             (closed.state, closed.ended_at, closed.duration_ms),

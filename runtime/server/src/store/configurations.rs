@@ -9,6 +9,7 @@ use super::{
     AccountId, Columns, ConfigurationId, OrganizationId, Place, SecretJson, Store, StoreError, Unique, UnixMs, corrupt,
     flag, get, optional, parse,
 };
+use crate::outbox::OutgoingEvent;
 
 const NAME: Unique = Unique {
     name: "telephony_configurations_name",
@@ -489,17 +490,26 @@ impl Store {
         as_of: UnixMs,
         now: UnixMs,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
+        let query = sqlx::query(
             "UPDATE telephony_configurations SET inactive = 1, inactive_since = $2, inactive_reason = $3, updated_at = $2 \
-             WHERE id = $1 AND inactive = 0 AND updated_at <= $4",
+             WHERE id = $1 AND inactive = 0 AND updated_at <= $4 RETURNING organization_id, name, provider",
         )
         .bind(id.as_str())
         .bind(now)
-        .bind(reason.chars().take(REASON_CHARS_MAX).collect::<String>())
-        .bind(as_of)
-        .execute(&self.writer)
-        .await?;
-        Ok(result.rows_affected() > 0)
+        .bind(&*reason)
+        .bind(as_of);
+        let mut tx = self.begin().await?;
+        let Some(row) = optional(query, &mut *tx).await? else {
+            return Ok(false);
+        };
+        let (name, provider): (String, String) = (get(&row, "name")?, get(&row, "provider")?);
+        let event = OutgoingEvent::parked(id.as_str(), &name, &provider, &reason);
+        self.spool(&mut tx, &get::<String>(&row, "organization_id")?, &event, now)
+            .await?;
+        tx.commit().await?;
+        self.signals.spooled();
+        Ok(true)
     }
 
     /// Undoes [`Store::park_configuration`].

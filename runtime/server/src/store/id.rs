@@ -80,6 +80,10 @@ ids! {
     NumberId;
     /// Names a trunk's row. It is not the trunk's name.
     TrunkId;
+    /// Names an endpoint that a tenant's events are sent to.
+    WebhookEndpointId;
+    /// Names an outgoing event, the same towards every endpoint and in every attempt.
+    OutgoingEventId;
 }
 
 #[cfg(test)]

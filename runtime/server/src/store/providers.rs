@@ -8,6 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::{OrganizationId, Store, StoreError, UnixMs, corrupt, get, json_optional, optional, parse, parse_optional};
+use crate::outbox::OutgoingEvent;
 
 /// Longest description of a fault, in characters.
 const FAULT_CHARS_MAX: usize = 500;
@@ -488,7 +489,15 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         write_channel(&mut tx, &channel).await?;
+        // A provider that is everybody's is the operator's concern.
+        if let Party::Organization(owner) = &channel.owner
+            && outcome != Quarantine::NoOtherVersion
+        {
+            let event = OutgoingEvent::quarantined(name, digest, &reason, channel.live.as_deref());
+            self.spool(&mut tx, owner.as_str(), &event, now).await?;
+        }
         tx.commit().await?;
+        self.signals.spooled();
         Ok(outcome)
     }
 
@@ -783,5 +792,37 @@ mod tests {
         store.adopt_provider_version(&operator, NAME, "two", &[]).await.unwrap();
         let two = store.provider_version(NAME, "two").await.unwrap().unwrap();
         assert_eq!((two.fault, two.quarantined_at), (None, None));
+    }
+
+    #[tokio::test]
+    async fn an_organization_is_told_when_a_version_of_its_own_is_set_aside() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let id = crate::store::WebhookEndpointId::generate();
+        let settings = crate::store::WebhookEndpointSettings {
+            url: "https://example.com".to_owned(),
+            description: None,
+            event_types: None,
+            enabled: true,
+        };
+        let secret = crate::outbox::WebhookSecret::generate().unwrap();
+        store
+            .create_webhook_endpoint(&acme, &id, &settings, &secret, 1)
+            .await
+            .unwrap();
+        let owner = Party::Organization(acme);
+        install(&store, &owner, &["one", "two"]).await;
+        for digest in ["one", "two"] {
+            store.adopt_provider_version(&owner, NAME, digest, &[]).await.unwrap();
+        }
+        for _ in 0..2 {
+            store
+                .quarantine_provider_version(NAME, "two", "it traps", 9)
+                .await
+                .unwrap();
+        }
+        let told = store.deliveries(&id, None, None, 10).await.unwrap();
+        let kinds: Vec<&str> = told.iter().map(|delivery| &*delivery.event_type).collect();
+        assert_eq!(kinds, ["provider.quarantined"]);
     }
 }

@@ -3,10 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 use strowger_call::{Address, CallId, ProviderCallId, TransferFailure, TransferId};
 use uuid::Uuid;
 
 use super::{ConfigurationId, Store, StoreError, UnixMs, corrupt, get, json_optional, optional, parse, parse_optional};
+use crate::outbox::OutgoingEvent;
 
 const COLUMNS: &str = "id, call_id, destination, caller_id, trunk, ring_timeout_s, announcement, provider_call_id, \
                        attachment, progress, failure, created_at, answered_at, connected_at, ended_at";
@@ -83,20 +85,44 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn create_transfer(&self, new: &NewTransfer, now: UnixMs) -> Result<(), StoreError> {
-        sqlx::query(
+        let sql = format!(
             "INSERT INTO transfers (id, call_id, destination, caller_id, trunk, ring_timeout_s, announcement, progress, \
-             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)",
-        )
-        .bind(new.id.as_str())
-        .bind(new.call.as_str())
-        .bind(new.destination.expose())
-        .bind(new.caller_id.as_ref().map(Address::expose))
-        .bind(new.trunk.as_deref())
-        .bind(i64::from(new.ring_timeout_s))
-        .bind(new.announcement.as_deref())
-        .bind(now)
-        .execute(&self.writer)
-        .await?;
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8) RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(new.id.as_str())
+            .bind(new.call.as_str())
+            .bind(new.destination.expose())
+            .bind(new.caller_id.as_ref().map(Address::expose))
+            .bind(new.trunk.as_deref())
+            .bind(i64::from(new.ring_timeout_s))
+            .bind(new.announcement.as_deref())
+            .bind(now);
+        let mut tx = self.begin().await?;
+        let row = optional(query, &mut *tx).await?;
+        self.tell_of_transfers(tx, row.as_slice(), now).await
+    }
+
+    /// Commits changes of transfers, with the events that they are told by.
+    async fn tell_of_transfers(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        rows: &[AnyRow],
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        for row in rows {
+            let transfer = transfer_of(row)?;
+            let query =
+                sqlx::query("SELECT organization_id FROM calls WHERE id = $1").bind(transfer.asked.call.as_str());
+            let Some(call) = optional(query, &mut *tx).await? else {
+                continue;
+            };
+            let organization: String = get(&call, "organization_id")?;
+            let event = OutgoingEvent::of_transfer(&transfer);
+            self.spool(&mut tx, &organization, &event, now).await?;
+        }
+        tx.commit().await?;
+        self.signals.spooled();
         Ok(())
     }
 
@@ -134,19 +160,23 @@ impl Store {
         failure: Option<TransferFailure>,
         now: UnixMs,
     ) -> Result<bool, StoreError> {
-        let result = sqlx::query(
+        let sql = format!(
             "UPDATE transfers SET progress = $2, failure = $3, \
              answered_at = CASE WHEN $2 = 1 THEN $4 ELSE answered_at END, \
              connected_at = CASE WHEN $2 = 2 THEN $4 ELSE connected_at END, \
-             ended_at = CASE WHEN $2 = 3 THEN $4 ELSE ended_at END WHERE id = $1 AND progress < $2",
-        )
-        .bind(id.as_str())
-        .bind(state as i64)
-        .bind(failure.map(name))
-        .bind(now)
-        .execute(&self.writer)
-        .await?;
-        Ok(result.rows_affected() == 1)
+             ended_at = CASE WHEN $2 = 3 THEN $4 ELSE ended_at END WHERE id = $1 AND progress < $2 RETURNING {COLUMNS}"
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(state as i64)
+            .bind(failure.map(name))
+            .bind(now);
+        let mut tx = self.begin().await?;
+        let Some(row) = optional(query, &mut *tx).await? else {
+            return Ok(false);
+        };
+        self.tell_of_transfers(tx, &[row], now).await?;
+        Ok(true)
     }
 
     /// Closes what a call that has ended without its session left open: nobody waits for those answers any more. What was
@@ -155,15 +185,18 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn close_transfers(&self, call: &CallId, now: UnixMs) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE transfers SET progress = 3, failure = $3, ended_at = $2 WHERE call_id = $1 AND progress < 2",
-        )
-        .bind(call.as_str())
-        .bind(now)
-        .bind(name(TransferFailure::CallEnded))
-        .execute(&self.writer)
-        .await?;
-        Ok(())
+        let sql = format!(
+            "UPDATE transfers SET progress = 3, failure = $3, ended_at = $2 WHERE call_id = $1 AND progress < 2 \
+             RETURNING {COLUMNS}"
+        );
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(call.as_str())
+            .bind(now)
+            .bind(name(TransferFailure::CallEnded))
+            .fetch_all(&mut *tx)
+            .await?;
+        self.tell_of_transfers(tx, &rows, now).await
     }
 
     /// Keeps the carrier's name of the second leg. `first_only` is for the reply to the request, which a webhook that knows

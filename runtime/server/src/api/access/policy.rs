@@ -31,6 +31,16 @@ const EXCEPTIONS: &[(&str, &str, Role)] = &[
     ("POST", "/api/v1/calls/{call}/hang-up", Role::Operate),
     ("POST", "/api/v1/calls/{call}/transfer", Role::Operate),
     ("DELETE", "/api/v1/calls/{call}/transfer", Role::Operate),
+    (
+        "POST",
+        "/api/v1/webhook-endpoints/{endpoint}/deliveries/{delivery}/resend",
+        Role::Operate,
+    ),
+    (
+        "POST",
+        "/api/v1/webhook-endpoints/{endpoint}/resend-dead",
+        Role::Operate,
+    ),
     // Whoever is signed in may sign out.
     ("DELETE", SESSION, Role::Read),
     // Who has which power, and who did what, is for those who decide about it.
