@@ -13,7 +13,8 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::access::{self, Identity};
@@ -162,17 +163,17 @@ impl<O: Operations> Viewer<O> {
     }
 
     fn snapshot(&mut self, picture: Picture) -> Event {
-        let calls: Vec<Value> = picture.iter().map(calls::shown).collect();
+        let calls: Vec<_> = picture.iter().map(calls::shown).collect();
         self.sent = Some(picture);
         self.event("snapshot", &json!({ "calls": calls }))
     }
 
-    fn event(&mut self, name: &str, data: &Value) -> Event {
+    fn event(&mut self, name: &str, data: &impl Serialize) -> Event {
         self.number += 1;
         // JSON has no line ends of its own, so the data is one line.
         Event::default()
             .event(name)
             .id(format!("{}-{}", self.began, self.number))
-            .data(data.to_string())
+            .data(serde_json::to_string(data).unwrap_or_default())
     }
 }
