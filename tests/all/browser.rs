@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::harness::{Api, DEADLINE, Installation, Scenario, created, eventually, frequency, ms, tone};
+use crate::harness::{Api, CALLEE, DEADLINE, Installation, Scenario, created, eventually, frequency, ms, tone};
 
 const RATE_HZ: u32 = 16_000;
 /// 20 ms.
@@ -249,6 +249,66 @@ async fn a_person_talks_to_an_agent_and_hangs_up() {
     );
     let kinds = page.api.kinds(&record).await;
     assert!(kinds.contains(&"dtmf".to_owned()), "{kinds:?}");
+    let invocations = page.api.get(&format!("/calls/{call}/invocations")).await.ok();
+    assert_eq!(
+        (&invocations["dropped"], &invocations["next_cursor"]),
+        (&json!(0), &Value::Null)
+    );
+    let invocations = invocations["invocations"].as_array().unwrap();
+    let exports: Vec<&str> = invocations
+        .iter()
+        .map(|each| each["export"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        exports,
+        [
+            "calling.place-call",
+            "webhook.verify-signature",
+            "answer.answer-markup",
+            "media.leg",
+            "webhook.verify-signature",
+            "webhook.handle-callback",
+            "calling.fetch-cost",
+            "media.deserialize-frame",
+            "media.serialize-frame",
+        ]
+    );
+    for each in invocations {
+        assert_eq!(
+            (&each["outcome"], &each["version"]),
+            (&json!("done"), &record["provider_version"])
+        );
+        assert!(each["wall_us"].as_f64().unwrap() > 0.0, "{each}");
+        let frames = each["export"].as_str().unwrap().ends_with("-frame");
+        assert_eq!(each["count"].as_u64().unwrap() > 40, frames, "{each}");
+        assert_eq!(each["wall_p99_us"].is_null(), !frames, "{each}");
+    }
+
+    let waveform = page.api.get(&format!("/calls/{call}/waveform?points=100")).await.ok();
+    assert_eq!(waveform["sample_rate_hz"], RATE_HZ);
+    for channel in waveform["channels"].as_array().unwrap() {
+        let max = channel["max"].as_array().unwrap();
+        assert_eq!(max.len(), 100);
+        assert!(max.iter().any(|value| value.as_i64().unwrap() > 20), "{channel}");
+    }
+    let kinds: Vec<&Value> = waveform["marks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mark| &mark["kind"])
+        .collect();
+    assert_eq!(kinds, [&json!("dtmf")]);
+    let who: Vec<&Value> = waveform["turns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|turn| &turn["who"])
+        .collect();
+    assert!(
+        who.contains(&&json!("caller")) && who.contains(&&json!("agent")),
+        "{waveform}"
+    );
+
     let (person, agent) = page.recording(&call).await;
     for side in [person, agent] {
         let heard = frequency(&side, RATE_HZ);
@@ -459,15 +519,24 @@ async fn a_browser_of_another_organisation_picks_up_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_dials_no_telephone() {
-    let installation = Scenario::echo().start().await;
+    let installation = Scenario::echo().without_number().start().await;
     let api = Api::new(&installation.gateway, "Talkers").await;
     let agent = created(&api.post("/agents", json!({ "name": "Echo", "protocol": "echo" })).await);
     let page = Page::open(&installation, &api, 1).await;
-    let mut asked = json!({ "agent_id": agent, "phone_number": "+12025550188" });
-    // It is the oldest configuration, and even the only one: without its name nothing goes over it.
-    let refused = api.post("/telephony/initiate-call", asked.clone()).await;
-    assert_eq!(refused.refused(400), "telephony_not_configured");
-    asked["telephony_configuration_id"] = json!(page.configuration);
-    let refused = api.post("/telephony/initiate-call", asked).await;
-    assert_eq!(refused.refused(400), "not-a-telephone");
+    let asked = json!({ "agent_id": agent, "phone_number": CALLEE });
+    let mut by_name = asked.clone();
+    by_name["telephony_configuration_id"] = json!(page.configuration);
+    for asked in [&asked, &by_name] {
+        let refused = api.post("/telephony/initiate-call", asked.clone()).await;
+        assert_eq!(refused.refused(400), "not-a-telephone");
+    }
+    // A carrier comes first, although the browser is older and none of them is the default.
+    let mut carrier = installation.configuration("The carrier");
+    carrier["is_default_outbound"] = json!(false);
+    let carrier = created(&api.post("/organizations/telephony-configs", carrier).await);
+    let number = json!({ "address": installation.carrier.own_number(), "is_default_caller_id": true });
+    let numbers = format!("/organizations/telephony-configs/{carrier}/phone-numbers");
+    created(&api.post(&numbers, number).await);
+    let placed = api.post("/telephony/initiate-call", asked).await.ok();
+    assert_eq!(placed["call"]["telephony_configuration_id"], json!(carrier));
 }

@@ -27,6 +27,7 @@ pub mod replay;
 pub mod sealed;
 pub mod spec;
 pub mod structure;
+pub mod tally;
 
 pub use compile::IsolatedCompiler;
 pub use credentials::{Credentials, FieldProblem};
@@ -42,3 +43,4 @@ pub use provider::{Ability, Provider, RejectionReason};
 pub use recording::{Observer, Recorded};
 pub use sealed::Secret;
 pub use spec::ProviderSpec;
+pub use tally::Tally;

@@ -100,7 +100,8 @@ impl Limits {
 pub(crate) struct State {
     pub(crate) inert: Inert,
     pub(crate) limits: Limits,
-    memory_bytes: usize,
+    /// Of all its linear memories.
+    pub(crate) memory_bytes: usize,
     table_elements: usize,
     /// The size of a growth that was refused.
     pub(crate) refused_bytes: Option<usize>,
@@ -202,7 +203,7 @@ impl ResourceLimiter for State {
     }
 }
 
-fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(now.tv_sec).unwrap_or(0),

@@ -147,6 +147,7 @@ impl Live {
         let input = arguments! { "config" => &config, "call" => call };
         recording::tell(provider.observers(), OPEN, invocation.circumstances(), input, &told);
         let (guest, leg) = opened?;
+        invocation.settle();
         invocation.store.data_mut().limits = Limits::media(class);
         Ok(Self {
             invocation,
@@ -158,14 +159,14 @@ impl Live {
 
     fn deserialize(&mut self, message: &Message) -> Result<Vec<wit::MediaEvent>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run(DESERIALIZE, |_, store, _| {
+        self.invocation.frame(DESERIALIZE, |_, store, _| {
             guest.leg().call_deserialize_frame(store, leg, message)
         })
     }
 
     fn serialize(&mut self, frame: &MediaFrame) -> Result<Result<Vec<Message>, FrameProblem>, InvokeError> {
         let (guest, leg) = (&self.guest, self.leg);
-        self.invocation.run(SERIALIZE, |_, store, _| {
+        self.invocation.frame(SERIALIZE, |_, store, _| {
             guest.leg().call_serialize_frame(store, leg, frame)
         })
     }

@@ -159,6 +159,20 @@ pub enum Step<T> {
     Failed(Failure),
 }
 
+impl<T> Step<T> {
+    /// In a word, for [`crate::tally::Spent::outcome`].
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Perform(Effect::Http(_)) => "asked-http",
+            Self::Perform(Effect::Load { .. }) => "asked-load",
+            Self::Perform(Effect::Save { .. }) => "asked-save",
+            Self::Perform(Effect::Claim { .. }) => "asked-claim",
+            Self::Done(_) => "done",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// Why an operation cannot be done, in the provider's words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -401,6 +415,16 @@ impl<T> Operation<T> {
     pub fn step(&mut self) -> Result<Step<T>, InvokeError> {
         assert!(self.awaiting.is_none(), "reply to an effect before the next step");
         let mut invocation = self.provider.instantiate(self.limits, &self.moment)?;
+        invocation.round(self.replies.len());
+        let stepped = self.run_round(&mut invocation);
+        match &stepped {
+            Ok(step) => invocation.ended(step.outcome()),
+            Err(error) => invocation.failed(error),
+        }
+        stepped
+    }
+
+    fn run_round(&mut self, invocation: &mut Invocation) -> Result<Step<T>, InvokeError> {
         let config = match &self.config {
             Some(config) => config.clone(),
             None => {
@@ -413,7 +437,7 @@ impl<T> Operation<T> {
             export: self.export,
             vault: &self.vault,
         };
-        match (self.body)(&mut invocation, &checker, &config, &self.replies)? {
+        match (self.body)(invocation, &checker, &config, &self.replies)? {
             Ok(value) => Ok(Step::Done(value)),
             Err(wit::Interruption::Failed(failure)) => Ok(Step::Failed(checker.failure(failure)?)),
             Err(wit::Interruption::Perform(effect)) => {

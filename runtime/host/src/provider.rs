@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use wasmtime::component::{Component, Instance, InstancePre};
@@ -15,13 +16,14 @@ use crate::engine::{Compiled, Engine, Slot, digest, one_line};
 use crate::error::{GuestFault, HostFault, InvokeError, LoadError};
 use crate::http::Response;
 use crate::inert;
-use crate::limits::{Class, Limits, State};
+use crate::limits::{Class, Limits, State, TICK};
 use crate::meter::{LiveInstance, Meter};
 use crate::operation::Moment;
 use crate::recording::{self, Circumstances, Observer, arguments};
 use crate::sealed::Vault;
 use crate::spec::{self, Field, ProviderSpec, RoutePurpose, SpecError};
 use crate::structure::Structure;
+use crate::tally::{Account, Frame, Tally};
 
 /// The package and version of the contract that this host speaks.
 pub(crate) const PACKAGE: &str = "strowger:provider/";
@@ -148,6 +150,7 @@ pub struct Provider {
     meter: Option<Arc<Meter>>,
     observers: Vec<Arc<dyn Observer>>,
     granted: Option<Arc<[String]>>,
+    tally: Option<Arc<dyn Tally>>,
 }
 
 struct Inner {
@@ -225,6 +228,7 @@ impl Provider {
             meter: None,
             observers: Vec::new(),
             granted: None,
+            tally: None,
         };
         provider.check_types()?;
         let spec = provider.read_spec()?;
@@ -358,6 +362,15 @@ impl Provider {
         }
     }
 
+    /// This provider with somebody who keeps accounts of what its invocations cost, in the place of whoever did.
+    #[must_use]
+    pub fn tallied(&self, tally: Arc<dyn Tally>) -> Self {
+        Self {
+            tally: Some(tally),
+            ..self.clone()
+        }
+    }
+
     /// The budgets that it is bound to.
     #[must_use]
     pub fn meter(&self) -> Option<&Arc<Meter>> {
@@ -394,6 +407,10 @@ impl Provider {
             }
             None => None,
         };
+        let account = self
+            .tally
+            .as_ref()
+            .map(|tally| Account::open(tally.clone(), moment.now_ms));
         let class = self.class();
         let slot = self.inner.engine.slot(class)?;
         let mut store = self.inner.engine.store(class, limits, moment.now_ms, moment.seed());
@@ -405,6 +422,7 @@ impl Provider {
                 store,
                 instance,
                 circumstances: Circumstances::of(moment, None),
+                account,
                 _live: live,
                 _slot: slot,
             }),
@@ -525,6 +543,7 @@ pub(crate) struct Invocation {
     pub(crate) store: Store<State>,
     pub(crate) instance: Instance,
     circumstances: Circumstances,
+    account: Option<Account>,
     _live: Option<LiveInstance>,
     // After the store: the next instance may only be made when this one is gone.
     _slot: Slot,
@@ -561,8 +580,70 @@ impl Invocation {
         self.circumstances
     }
 
+    /// Which round of an operation this is.
+    pub(crate) fn round(&mut self, round: usize) {
+        if let Some(account) = &mut self.account {
+            account.round = u32::try_from(round).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// How it ended, for the account, unless that is plain from the guest's calls.
+    pub(crate) fn ended(&mut self, outcome: &'static str) {
+        if let Some(account) = &mut self.account {
+            account.ended(outcome);
+        }
+    }
+
+    /// What the guest gave was not what it may give.
+    pub(crate) fn failed(&mut self, error: &InvokeError) {
+        if let Some(account) = &mut self.account {
+            account.failed(error);
+        }
+    }
+
+    /// The instance lives on as a leg: what making it has cost is told now, and its frames one by one from here on.
+    pub(crate) fn settle(&mut self) {
+        let memory_bytes = self.store.data().memory_bytes;
+        if let Some(account) = &mut self.account {
+            account.settle(memory_bytes);
+        }
+    }
+
+    /// [`Self::run`] for a leg's message.
+    pub(crate) fn frame<R>(
+        &mut self,
+        export: &'static str,
+        call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, InvokeError> {
+        let began = self.account.is_some().then(Instant::now);
+        let ticks = self.store.data().ticks;
+        let result = self.guarded(export, call);
+        if let (Some(began), Some(account)) = (began, &self.account) {
+            let ticks = self.store.data().ticks.saturating_sub(ticks);
+            account.tally().frame(Frame {
+                export,
+                wall: began.elapsed(),
+                cpu: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
+                faulted: result.is_err(),
+            });
+        }
+        result
+    }
+
     /// Calls into the guest under a new budget, and says whose fault a failure is.
     pub(crate) fn run<R>(
+        &mut self,
+        export: &'static str,
+        call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, InvokeError> {
+        let result = self.guarded(export, call);
+        if let Some(account) = &mut self.account {
+            account.called(export, &result);
+        }
+        result
+    }
+
+    fn guarded<R>(
         &mut self,
         export: &'static str,
         call: impl FnOnce(&Provider, &mut Store<State>, &Instance) -> wasmtime::Result<R>,
@@ -619,6 +700,12 @@ impl Invocation {
                 ))
             }
         }
+    }
+}
+
+impl Drop for Invocation {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

@@ -17,6 +17,7 @@ mod configurations;
 mod error;
 mod form;
 mod initiate;
+mod inspection;
 mod json;
 mod keys;
 mod live;
@@ -68,6 +69,7 @@ use crate::store::{
     Agent, CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, PhoneNumber, Store,
     StoreError, UnixMs,
 };
+use crate::waveform::Waveform;
 
 pub use self::error::ApiError;
 use self::reference::Reference;
@@ -276,6 +278,13 @@ pub trait Operations: Send + Sync + 'static {
     /// The file of a call's recording, if it has one: WAV.
     fn recording_file(&self, call: &CallRecord) -> Option<PathBuf>;
 
+    /// The sound of a call's recording as a picture shows it, in at most so many points; none without a recording.
+    fn waveform(
+        &self,
+        call: &CallRecord,
+        points: usize,
+    ) -> impl Future<Output = Result<Option<Waveform>, OperationError>> + Send;
+
     /// The picture of a call that is over, if it has one: a standalone SVG document.
     fn timeline_svg(&self, call: &CallRecord) -> impl Future<Output = Option<String>> + Send;
 }
@@ -391,6 +400,8 @@ fn routes<O: Operations>() -> Routes<O> {
         .add(transfers::__path_cancel, transfers::cancel::<O>)
         .add(calls::__path_recording, calls::recording::<O>)
         .add(calls::__path_timeline, calls::timeline::<O>)
+        .add(inspection::__path_waveform, inspection::waveform::<O>)
+        .add(inspection::__path_invocations, inspection::invocations::<O>)
         .add(reference::__path_document, reference::document)
         .add(reference::__path_reference, reference::reference)
 }

@@ -47,6 +47,7 @@ use crate::registry::{Loader, Registry};
 use crate::session::SessionHandle;
 use crate::session::lane::SlowLane;
 use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError};
+use crate::waveform::Waveforms;
 
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
 const MEDIA_TOKEN_TTL_MS: i64 = 5 * 60 * 1000;
@@ -137,6 +138,7 @@ struct Inner {
     dialler: CheckedDial,
     performer: Performer,
     threads: Threads,
+    waveforms: Waveforms,
     clock: Clock,
     sessions: Mutex<HashMap<CallId, SessionHandle>>,
     /// Held from the moment a call's row is written until its session is there, so that a webhook that is repeated at once
@@ -241,6 +243,7 @@ impl Exchange {
                 dialler,
                 performer,
                 threads,
+                waveforms: Waveforms::default(),
                 clock,
                 sessions: Mutex::new(HashMap::new()),
                 admission: tokio::sync::Mutex::new(()),

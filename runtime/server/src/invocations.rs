@@ -1,8 +1,9 @@
 //! Keeps what providers did: every invocation of a call when the operator asks for it, and by itself those that ended in a
-//! fault. `strowger replay` runs them again.
+//! fault. `strowger replay` runs them again. What each cost is kept always ([`costs`]).
 //!
 //! One thread writes. Guests are never waited for: when the disk does not keep up, a recording ends and says so.
 
+pub mod costs;
 pub mod shadow;
 
 use std::collections::BTreeMap;

@@ -32,3 +32,4 @@ pub mod session;
 pub mod settings;
 pub mod signature;
 pub mod store;
+pub mod waveform;

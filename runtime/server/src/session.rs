@@ -41,6 +41,11 @@ const BREATH_MS: u64 = 300;
 /// How often it is looked whether they have been heard.
 const LAST_WORDS_CHECK: Duration = Duration::from_millis(20);
 
+/// How three things that have no kind of their own are named in the picture.
+pub(crate) const MEDIA_SOCKET: &str = "media socket";
+pub(crate) const MEDIA_STARTED: &str = "media started";
+pub(crate) const AGENT_CONNECTED: &str = "agent connected";
+
 /// What a session is told from outside.
 #[derive(Debug)]
 pub enum SessionMessage {
@@ -109,6 +114,7 @@ pub fn spawn(context: Arc<CallContext>, call: Call, closing: Closing) -> Session
         answered,
         answering: Arc::default(),
     };
+    context.record_costs();
     let session = Session {
         started_us: context.clock.host_us(),
         started_ms: context.clock.unix_ms(),
@@ -511,7 +517,7 @@ impl Session {
         let now_us = self.context.clock.host_us();
         let heard = media.hear(carried, now_us).await;
         if heard.started {
-            self.draw(Entry::point(Kind::Media, self.at_ms(), "media started"));
+            self.draw(Entry::point(Kind::Media, self.at_ms(), MEDIA_STARTED));
             if let Some(id) = heard.provider_call_id
                 && self.call.provider_call_id().is_none()
                 && let Ok(id) = ProviderCallId::new(id)
@@ -542,7 +548,7 @@ impl Session {
     async fn agent_event(&mut self, event: Option<AgentEvent>) {
         match event {
             Some(AgentEvent::Connected) => {
-                self.draw(Entry::point(Kind::Agent, self.at_ms(), "agent connected"));
+                self.draw(Entry::point(Kind::Agent, self.at_ms(), AGENT_CONNECTED));
                 self.event(Event::AgentConnected);
             }
             Some(AgentEvent::Audio(pcm)) => {
@@ -759,7 +765,7 @@ fn drawn(event: &Event, at_ms: u64) -> Option<Entry> {
             };
             (Kind::Status, who.to_owned())
         }
-        Event::MediaConnected => (Kind::Media, "media socket".to_owned()),
+        Event::MediaConnected => (Kind::Media, MEDIA_SOCKET.to_owned()),
         Event::MediaStopped => (Kind::Media, "media stopped".to_owned()),
         Event::HangUpDone { .. } => (Kind::HangUp, "hung up".to_owned()),
         Event::HangUpRequested { .. } => (Kind::HangUp, "hang-up asked for".to_owned()),

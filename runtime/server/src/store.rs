@@ -24,6 +24,7 @@ mod calls;
 mod configurations;
 mod endpoints;
 mod id;
+mod invocations;
 mod keys;
 mod leases;
 mod numbers;
@@ -62,6 +63,7 @@ pub use id::{
     AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, OutgoingEventId, SessionId, TrunkId,
     WebhookEndpointId,
 };
+pub use invocations::{FrameTimes, InvocationRecord};
 pub use keys::{ApiKey, ApiKeyRecord, KeyHolder, KeyRole, LAST_ADMIN, NewApiKey, Power, Role};
 pub use leases::LeaseKey;
 pub use numbers::{NewNumber, NumberChange, PhoneNumber, Route};

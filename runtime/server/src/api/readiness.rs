@@ -132,7 +132,7 @@ impl Readiness {
 
 /// The configuration that an outbound call goes over. One that the client names is what it gets, or nothing. Else, of the
 /// active ones, in the order of the store, the first that is ready; when none is, the reason of the first. One whose provider
-/// asks no host for anything reaches nobody outside, and is only taken by name.
+/// asks no host for anything reaches nobody outside, so unless it is the default it comes last.
 pub(super) async fn outbound<O: Operations>(
     operations: &O,
     organization: &OrganizationId,
@@ -152,10 +152,11 @@ pub(super) async fn outbound<O: Operations>(
         }
         None => {
             let mut all = operations.store().configurations(organization).await?;
-            all.retain(|configuration| {
+            all.retain(|configuration| configuration.inactive.is_none());
+            all.sort_by_key(|configuration| {
                 let provider = operations.provider(organization, &configuration.provider);
-                let dials = provider.is_none_or(|provider| !provider.spec.egress_hosts.is_empty());
-                configuration.inactive.is_none() && dials
+                let asks_nobody = provider.is_some_and(|provider| provider.spec.egress_hosts.is_empty());
+                asks_nobody && !configuration.is_default_outbound
             });
             all
         }

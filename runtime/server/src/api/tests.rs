@@ -3,6 +3,7 @@
 mod access;
 mod bad_input;
 mod document;
+mod inspection;
 mod pages;
 mod setup;
 mod trunks;
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::install::{InstallOptions, Installer};
 use crate::store::testing::{self, TestStore};
 use crate::store::{ApiKey, ApiKeyId, CallFinish, MediaToken, NewApiKey, NewCall, NewEvent, Role, new_call_id};
+use crate::waveform::Waveforms;
 
 const NOW: UnixMs = 1_795_365_000_125;
 const CONFIGS: &str = "/api/v1/organizations/telephony-configs";
@@ -294,6 +296,15 @@ impl Operations for Fake {
         call.recording_path
             .as_ref()
             .map(|path| self.store.directory.path().join(path))
+    }
+
+    async fn waveform(&self, call: &CallRecord, points: usize) -> Result<Option<Waveform>, OperationError> {
+        let Some(recording) = self.recording_file(call) else {
+            return Ok(None);
+        };
+        let timeline = recording.with_extension("timeline.json");
+        let read = Waveforms::default().of(recording, timeline, points).await;
+        read.map_err(|error| OperationError::Internal(error.to_string()))
     }
 
     async fn timeline_svg(&self, _: &CallRecord) -> Option<String> {
@@ -870,6 +881,8 @@ async fn what_belongs_to_another_organization_does_not_exist() {
         (Method::POST, format!("/api/v1/calls/{call}/hang-up")),
         (Method::GET, format!("/api/v1/calls/{call}/recording")),
         (Method::GET, format!("/api/v1/calls/{call}/timeline.svg")),
+        (Method::GET, format!("/api/v1/calls/{call}/waveform")),
+        (Method::GET, format!("/api/v1/calls/{call}/invocations")),
         (Method::GET, "/api/v1/agents/17".to_owned()),
     ] {
         let (status, body) = stranger.send(method.clone(), &path, Some(json!({}))).await;

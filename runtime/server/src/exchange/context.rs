@@ -1,7 +1,7 @@
 //! What a call is, for as long as it lives: whose, over what, to whom. It does not change.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
+use crate::invocations::costs::CallCosts;
 use crate::metrics::{EndedCall, Metrics};
 use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
@@ -112,6 +113,8 @@ pub struct CallContext {
     pub folder: PathBuf,
     /// Whether this call is recorded.
     pub record: bool,
+    /// What the provider's invocations for this call cost.
+    pub costs: Arc<CallCosts>,
     /// The clocks.
     pub clock: Clock,
     /// Where its end is counted.
@@ -119,7 +122,7 @@ pub struct CallContext {
     pub(super) performer: Performer,
     pub(super) store: Store,
     pub(super) faults: Faults,
-    pub(super) writer: Mutex<Option<JoinHandle<()>>>,
+    pub(super) writers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for CallContext {
@@ -419,8 +422,22 @@ impl CallContext {
             }
         };
         let task = tokio::spawn(tracing::Instrument::instrument(task, tracing::Span::current()));
-        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(task);
         events
+    }
+
+    /// Begins to write down what invocations cost, in a task of its own.
+    pub(crate) fn record_costs(&self) {
+        let (costs, store, call_id) = (self.costs.clone(), self.store.clone(), self.call_id.clone());
+        let task = async move {
+            let write = |records: Vec<_>| {
+                let (store, call_id) = (&store, &call_id);
+                async move { stubborn("invocations", || store.append_invocations(call_id, &records)).await }
+            };
+            costs.write(write).await;
+        };
+        let task = tokio::spawn(tracing::Instrument::instrument(task, tracing::Span::current()));
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 
     /// Closes the record: what is not written yet, the picture, the recording's place, the outcome.
@@ -435,11 +452,17 @@ impl CallContext {
         timeline: &Timeline,
         statistics: &Value,
     ) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer
-            && writer.await.is_err()
-        {
-            tracing::error!("the task that writes call events failed");
+        self.costs.end().await;
+        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
+        for writer in writers {
+            if writer.await.is_err() {
+                tracing::error!("a task that writes a call's record failed");
+            }
+        }
+        let dropped = self.costs.dropped();
+        if dropped > 0 {
+            let count = || self.store.set_invocations_dropped(&self.call_id, dropped);
+            stubborn("the number of invocations", count).await;
         }
         if let Err(error) = self.keep_timeline(timeline).await {
             tracing::error!(%error, "the call's timeline could not be kept");

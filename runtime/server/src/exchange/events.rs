@@ -18,6 +18,7 @@ use super::Exchange;
 use super::callback::status;
 use super::context::{CallFacts, is_forgotten};
 use super::inbound::{Admission, Arrival, Claimed};
+use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::SessionHandle;
 use crate::store::{CallRecord, CallState, Configuration, ConfigurationId, Scope, UnixMs, new_call_id};
@@ -281,8 +282,10 @@ impl Exchange {
             (Ok(Some(route)), Some(callee)) => {
                 let (organization, name) = (&source.scope.organization, source.provider.name());
                 let provider = self.provider_for_new_call(organization, name, provider_call_id.expose());
+                let provider = provider.unwrap_or_else(|| source.provider.clone());
                 let arrival = Arrival {
-                    provider: provider.unwrap_or_else(|| source.provider.clone()),
+                    costs: CallCosts::open(&provider),
+                    provider,
                     credentials: source.credentials.clone(),
                     scope: source.scope.clone(),
                     claimed: Claimed {

@@ -15,6 +15,7 @@ use super::context::{CallFacts, is_forgotten};
 use super::versions::rejection_for;
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
 use crate::agent::AgentSpec;
+use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
 use crate::store::{
@@ -223,7 +224,11 @@ impl Exchange {
             }
         };
         let scope = Scope::of(configuration);
-        match self.verify(&provider, &credentials, &scope, &webhook).await {
+        let costs = CallCosts::open(&provider);
+        match self
+            .verify(&costs.charge(&provider), &credentials, &scope, &webhook)
+            .await
+        {
             Ok(()) => {}
             Err(Refused::NotGenuine) => return refuse(RejectionReason::Signature),
             Err(Refused::OverBudget(reason)) => return refuse(reason),
@@ -231,6 +236,7 @@ impl Exchange {
         }
         let arrival = Arrival {
             provider,
+            costs,
             credentials,
             scope,
             claimed,
@@ -387,6 +393,7 @@ impl Exchange {
             agent,
             token,
             limits: self.limits(),
+            costs: arrival.costs.clone(),
         })
     }
 
@@ -585,7 +592,12 @@ impl Exchange {
         Ok(CallContext {
             direction: parts.direction,
             callback_base: self.callback_base(&parts.provider),
-            provider: self.inner.threads.watchers.call(&parts.provider, parts.id.as_str()),
+            provider: self
+                .inner
+                .threads
+                .watchers
+                .call(&parts.costs.charge(&parts.provider), parts.id.as_str()),
+            costs: parts.costs,
             credentials: parts.credentials,
             scope: parts.scope,
             caller: parts.caller,
@@ -606,7 +618,7 @@ impl Exchange {
             store: self.inner.store.clone(),
             faults: self.inner.faults.clone(),
             call_id: parts.id,
-            writer: Mutex::new(None),
+            writers: Mutex::default(),
         })
     }
 }
@@ -669,6 +681,8 @@ pub(super) struct Lost {
 /// A genuine inbound call on its way in, however it was announced.
 pub(super) struct Arrival {
     pub(super) provider: Provider,
+    /// What its proof has cost already.
+    pub(super) costs: Arc<CallCosts>,
     pub(super) credentials: Credentials,
     pub(super) scope: Scope,
     pub(super) claimed: Claimed,
@@ -699,4 +713,5 @@ pub(super) struct ContextParts<'a> {
     pub(super) agent: &'a Agent,
     pub(super) token: &'a MediaToken,
     pub(super) limits: Limits,
+    pub(super) costs: Arc<CallCosts>,
 }

@@ -21,6 +21,7 @@ use crate::perform::PerformError;
 use crate::store::{
     CallRecord, Configuration, ConfigurationFacts, ConfigurationId, OrganizationId, Scope, Store, StoreError, UnixMs,
 };
+use crate::waveform::Waveform;
 
 impl From<PerformError> for OperationError {
     fn from(error: PerformError) -> Self {
@@ -346,6 +347,16 @@ impl Operations for Exchange {
         call.recording_path
             .as_ref()
             .map(|name| self.inner.options.recordings.join(name))
+    }
+
+    async fn waveform(&self, call: &CallRecord, points: usize) -> Result<Option<Waveform>, OperationError> {
+        let Some(recording) = self.recording_file(call) else {
+            return Ok(None);
+        };
+        let folder = &self.inner.options.recordings;
+        let timeline = folder.join(format!("{}.timeline.json", call.id.as_str()));
+        let read = self.inner.waveforms.of(recording, timeline, points).await;
+        read.map_err(|error| OperationError::Internal(format!("a recording cannot be read: {error}")))
     }
 
     async fn timeline_svg(&self, call: &CallRecord) -> Option<String> {

@@ -10,6 +10,7 @@ use strowger_host::{Ability, Credentials, Provider};
 use super::inbound::ContextParts;
 use super::{Exchange, MEDIA_TOKEN_TTL_MS};
 use crate::api::{CallRequest, OperationError};
+use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
 use crate::store::{CallRecord, MediaToken, NewCall, Scope, StoreError, new_call_id};
@@ -75,6 +76,7 @@ impl Exchange {
                     ring_timeout: ring_timeout + RING_GRACE,
                     ..self.limits()
                 },
+                costs: CallCosts::open(&provider),
             })
             .map_err(|problem| OperationError::Internal(format!("the agent cannot take calls: {problem}")))?;
         let session = {
@@ -107,7 +109,12 @@ impl Exchange {
             detect_machine,
             trunk,
         };
-        let placed = match provider.place_call(&credentials, guest, outbound, session.context.moment()) {
+        let moment = session.context.moment();
+        let placed = match session
+            .context
+            .provider
+            .place_call(&credentials, guest, outbound, moment)
+        {
             Ok(operation) => session.context.run(operation).await,
             Err(error) => Err(PerformError::Invoke(error)),
         };
