@@ -13,6 +13,7 @@ const PAGES = [
   ['/calls', 'calls'],
   ['/calls/new', 'place_call', 'operate'],
   ['/calls/:call', 'call'],
+  ['/talk', 'talk', 'operate'],
   ['/agents', 'agents'],
   ['/agents/new', 'agent', 'admin'],
   ['/agents/:agent', 'agent'],
@@ -29,6 +30,7 @@ const PAGES = [
 const NAVIGATION = [
   ['/', 'Overview'],
   ['/calls', 'Calls'],
+  ['/talk', 'Talk', 'operate'],
   ['/agents', 'Agents'],
   ['/configurations', 'Carriers'],
   ['/providers', 'Providers'],
