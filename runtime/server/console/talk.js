@@ -101,7 +101,7 @@ class Widget {
       this.#conversation = null;
       this.#during(false);
       this.status.textContent = '';
-      fill(this.problem, h('p', { class: 'notice bad' }, error.message), error instanceof NotPrepared && error.key ? h('p', {}, h('code', {}, error.key)) : null);
+      fill(this.problem, h('p', { class: 'note bad' }, error.message), error instanceof NotPrepared && error.key ? h('p', {}, h('code', {}, error.key)) : null);
     }
   }
 
@@ -145,7 +145,7 @@ class Widget {
       this.#during(false);
       if (focused) this.call.focus();
       this.status.textContent = 'The call is over.';
-      if (problem) fill(this.problem, h('p', { class: 'notice bad' }, problem));
+      if (problem) fill(this.problem, h('p', { class: 'note bad' }, problem));
     }
     if (record) {
       const { reason, status } = record.outcome ?? {};

@@ -10,7 +10,7 @@ const QUEUE_MAX = 30 * WIRE_HZ;
 /** Levels are told so often, in samples of the wire. */
 const LEVEL_EVERY = 800;
 /** Zero crossings of the filter on each side. */
-const CROSSINGS = 12;
+const CROSSINGS = 16;
 
 /** Changes the rate of a stream: a windowed sinc, as many phases as the rates have, the same output for every chunking. */
 export class Resampler {
@@ -33,8 +33,7 @@ export class Resampler {
       let sum = 0;
       for (let tap = 0; tap < this.#taps; tap += 1) {
         const x = tap - half + 1 - phase / this.#up;
-        const window = Math.abs(x) < half ? 0.5 + 0.5 * Math.cos((Math.PI * x) / half) : 0;
-        row[tap] = sinc(cutoff * x) * window;
+        row[tap] = sinc(cutoff * x) * blackman(x / half);
         sum += row[tap];
       }
       this.#phases.push(row.map((value) => value / sum));
@@ -47,19 +46,21 @@ export class Resampler {
     const line = new Float32Array(this.#history.length + input.length);
     line.set(this.#history);
     line.set(input, this.#history.length);
-    const last = line.length - this.#taps;
-    const output = [];
+    const [up, down, taps, phases] = [this.#up, this.#down, this.#taps, this.#phases];
+    const end = (line.length - taps + 1) * up;
+    const output = new Float32Array(Math.max(0, Math.ceil((end - this.#position) / down)));
     // The position counts phases from the beginning of the line.
-    for (; Math.floor(this.#position / this.#up) <= last; this.#position += this.#down) {
-      const at = Math.floor(this.#position / this.#up);
-      const row = this.#phases[this.#position % this.#up];
+    let position = this.#position;
+    for (let made = 0; made < output.length; made += 1, position += down) {
+      const at = Math.floor(position / up);
+      const row = phases[position % up];
       let sum = 0;
-      for (let tap = 0; tap < this.#taps; tap += 1) sum += line[at + tap] * row[tap];
-      output.push(sum);
+      for (let tap = 0; tap < taps; tap += 1) sum += line[at + tap] * row[tap];
+      output[made] = sum;
     }
-    this.#position -= input.length * this.#up;
-    this.#history = line.slice(line.length - (this.#taps - 1));
-    return Float32Array.from(output);
+    this.#position = position - input.length * up;
+    this.#history = line.slice(line.length - (taps - 1));
+    return output;
   }
 }
 
@@ -69,6 +70,11 @@ function gcd(a, b) {
 
 function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
+}
+
+/** A window with side lobes at -58 dB, from -1 to 1. */
+function blackman(x) {
+  return Math.abs(x) < 1 ? 0.42 + 0.5 * Math.cos(Math.PI * x) + 0.08 * Math.cos(2 * Math.PI * x) : 0;
 }
 
 /** Tells how loud it is: the root of the mean square, 0 to 1, over so many samples. */
@@ -208,7 +214,7 @@ class Playout extends AudioWorkletProcessor {
     }
     while (this.#ready.length < length) {
       const samples = this.#playing ? this.#take(step) : new Float32Array(0);
-      if (samples.length === 0) {
+      if (this.#playing && samples.length === 0) {
         this.#playing = false;
         this.#waited = 0;
       }
