@@ -6,6 +6,9 @@ wasm := "wasm32-wasip2"
 providers_dir := justfile_directory() / "target" / "providers"
 python := justfile_directory() / ".tools" / "oracles" / "bin" / "python"
 
+# What `cargo test` tests. Always the same packages: of others, cargo would build dependencies with other features, again.
+workspace := "--locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest --exclude strowger-crooked-guest --exclude strowger-fuzz"
+
 export STROWGER_PROVIDERS := providers_dir
 
 # List the recipes
@@ -27,8 +30,35 @@ verify: check test
 
 # Set up everything and pass all tests
 test: providers guests samples test-c test-python test-javascript oracles registry-tool
-    STROWGER_PYTHON="{{ python }}" cargo test --locked --workspace --exclude strowger-hostile-guest --exclude strowger-toy-guest --exclude strowger-crooked-guest --exclude strowger-fuzz
+    STROWGER_PYTHON="{{ python }}" cargo test {{ workspace }}
+    "{{ just_executable() }}" --justfile "{{ justfile() }}" test-postgres-part
     @echo "All tests passed."
+
+# The store's tests and the whole black-box suite with a real PostgreSQL 15 in place of SQLite, or those with a word in their name
+test-postgres *filter: providers guests oracles registry-tool
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export STROWGER_PYTHON="{{ python }}" workspace="{{ workspace }}"
+    tests/postgres/server run bash -euo pipefail -c '
+        cargo build $workspace --bin strowger
+        cargo test $workspace --lib -- store::
+        cargo test $workspace --test all -- "$@"
+    ' - {{ filter }}
+
+# What `test` runs with PostgreSQL: the store, and of the black-box suite what depends on the database most. The builds are those of `test`
+test-postgres-part:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export STROWGER_PYTHON="{{ python }}" workspace="{{ workspace }}"
+    tests/postgres/server run bash -euo pipefail -c '
+        cargo test $workspace --lib -- store::
+        cargo test $workspace --test all -- \
+            conversation:: isolation:: keys:: operations:: outbound:: secrets:: setup:: transfers:: versions:: webhooks::
+    '
+
+# Run a command with a real PostgreSQL, whose URL is in STROWGER_TEST_DATABASE; it is gone afterwards
+postgres-run *command:
+    tests/postgres/server run {{ command }}
 
 # Formatting, lints, and the walls between crates
 check: fmt clippy boundaries deny

@@ -14,6 +14,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha1::Sha1;
+use sqlx::{Connection as _, PgConnection};
 use strowger_server::gateway::{Gateway, StartError};
 use strowger_server::settings::{Flags, Settings};
 use strowger_server::store::{ApiKey, ApiKeyId, NewApiKey, OrganizationId, Role};
@@ -58,6 +59,8 @@ pub(crate) struct Scenario {
     flags: Vec<(&'static str, String)>,
     providers: PathBuf,
     number: bool,
+    /// Whatever database the suite runs with.
+    sqlite: bool,
 }
 
 impl Scenario {
@@ -71,6 +74,7 @@ impl Scenario {
             flags: Vec::new(),
             providers: providers(),
             number: true,
+            sqlite: false,
         }
     }
 
@@ -153,6 +157,12 @@ impl Scenario {
         self
     }
 
+    /// About what is particular to the database in a file, `strowger.db` in the data directory.
+    pub(crate) fn on_sqlite(mut self) -> Self {
+        self.sqlite = true;
+        self
+    }
+
     /// The number is not told to the gateway.
     pub(crate) fn without_number(mut self) -> Self {
         self.number = false;
@@ -202,6 +212,10 @@ impl Scenario {
                 .into_iter()
                 .map(|host| format!("{host}=http://{}", carrier.rest_addr())),
         );
+        if self.sqlite {
+            let file = data.join("strowger.db");
+            flags = flags.set("database_url", Some(format!("sqlite://{}?mode=rwc", file.display())));
+        }
         for (name, value) in &self.flags {
             flags = flags.set(name, Some(value));
         }
@@ -220,11 +234,41 @@ pub(crate) fn flags(data: &Path, providers: &Path) -> Flags {
     }
     Flags::default()
         .set("data_dir", Some(data.display()))
+        .set("database_url", database(data))
         .set("encryption_key_file", Some(shared.join("encryption.key").display()))
         .set("listen", Some("127.0.0.1:0"))
         .set("shutdown_grace_s", Some(1))
         .set_all("providers", [providers.display()])
         .set_all("allow_networks", ["127.0.0.0/8"])
+}
+
+/// The database of the gateway with this data directory, unless it is the one in there: a schema of its own on the server that
+/// `STROWGER_TEST_DATABASE` names.
+pub(crate) fn database(data: &Path) -> Option<String> {
+    let server = std::env::var("STROWGER_TEST_DATABASE").ok()?;
+    // By the folder: a gateway that starts again finds what it left.
+    let folder = data.file_name().unwrap().to_string_lossy().to_ascii_lowercase();
+    let name = format!("gateway_{}", folder.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    let sql = format!("CREATE SCHEMA IF NOT EXISTS \"{name}\"");
+    let mut url = reqwest::Url::parse(&server).unwrap();
+    url.query_pairs_mut().append_pair("options[search_path]", &name);
+    // Settings are read where nothing can be waited for.
+    let made = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut connection = PgConnection::connect(&server).await.unwrap();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            connection.close().await.unwrap();
+        });
+    });
+    made.join().unwrap();
+    Some(url.into())
 }
 
 /// What a gateway has compiled is there for the next one.

@@ -69,13 +69,13 @@ async fn a_data_directory_that_cannot_be_written_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_locked_is_told_and_nothing_is_left_half_done() {
-    let installation = Scenario::native(16_000, AgentScript::new()).start().await;
+    let installation = Scenario::native(16_000, AgentScript::new()).on_sqlite().start().await;
     let url = format!("sqlite://{}", installation.data.path().join("strowger.db").display());
     let mut other = SqliteConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
 
     let agent = json!({ "name": "Another", "protocol": "echo" });
-    let second = Scenario::echo();
+    let second = Scenario::echo().on_sqlite();
     let (created, placed, call, start) = tokio::join!(
         installation.api.post("/agents", agent),
         installation

@@ -12,6 +12,7 @@ mod audit;
 mod config;
 mod demo;
 mod key;
+mod keys;
 mod kit;
 mod organization;
 mod provider;
@@ -85,6 +86,9 @@ enum Command {
     /// The log of who changed what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The encryption keys that protect stored secrets
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Look at provider components, and try them
     #[command(subcommand)]
     Provider(provider::ProviderCommand),
@@ -262,6 +266,7 @@ pub fn main() -> ExitCode {
         | Command::Demo(_)
         | Command::Org(_)
         | Command::Key(_)
+        | Command::Keys(_)
         | Command::Audit(_)
         | Command::Provider(_)
         | Command::Replay(_) => "error",
@@ -293,6 +298,7 @@ pub fn main() -> ExitCode {
         Command::Audit(AuditCommand::Verify { organization, settings }) => {
             with_runtime(audit::verify(organization, settings.flags()))
         }
+        Command::Keys(command) => with_runtime(keys::run(command)),
         Command::Provider(command) => provider::run(command),
         Command::Replay(args) => replay::run(&args),
         Command::Compile(args) => Ok(strowger_host::compile::serve(&args.bounds())),

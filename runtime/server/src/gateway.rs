@@ -26,13 +26,12 @@ use crate::egress::{AddressPolicy, Egress, EgressConfig, EgressConfigError, Syst
 use crate::events::EventSockets;
 use crate::exchange::{Exchange, ExchangeOptions, ExchangeProviders, Threads};
 use crate::install::{InstallOptions, Installer};
-use crate::keyring::Keyring;
 use crate::metrics::{self, Metrics};
 use crate::outbox::Outbox;
 use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Secrets, Store, StoreError, StoreOptions};
 use crate::{api, console, health, ingress};
 
 /// How often it is looked whether another process has changed the catalogue of providers.
@@ -117,9 +116,13 @@ impl Gateway {
             .await
             .map_err(StartError::Metrics)?;
         settings.prepare_data_dir()?;
-        let keyring = settings.keyring()?;
-        let engine = engine(&settings, &keyring)?;
-        let store = Store::open(&settings.database_url, keyring, &StoreOptions::default()).await?;
+        let store = Store::open(&settings.database_url, settings.clone(), &StoreOptions::default()).await?;
+        if let Secrets::Unavailable { reason } = store.secrets() {
+            tracing::error!(
+                "calls cannot be taken and secrets not changed until the encryption key is there: {reason}"
+            );
+        }
+        let engine = engine(&settings)?;
         let clock = Clock::system();
         let catalogue = Catalogue::new(store.clone(), &settings.data_dir, clock.clone());
         let (mut loaded, mut skipped) = (Vec::new(), Vec::new());
@@ -255,12 +258,14 @@ impl Gateway {
 }
 
 /// The engine of an installation, with its cache of compiled components.
-pub(crate) fn engine(settings: &Settings, keyring: &Keyring) -> Result<Engine, HostFault> {
-    // The key of the cache comes from the installation's own secret, so that only this installation's files count.
-    let key = Sha256::digest(keyring.blind_index("compiled-components", "cache-key").as_bytes()).into();
+pub(crate) fn engine(settings: &Settings) -> Result<Engine, HostFault> {
+    // The key of the cache comes from the installation's own secret, so that only this installation's files count. Without
+    // it everything is compiled anew, and nothing is kept.
+    let key = settings.keyring().ok();
+    let key = key.map(|keyring| Sha256::digest(keyring.derived("compiled-components").as_bytes()).into());
     Engine::new(EngineOptions {
         instances_max: settings.calls_max.saturating_add(CONTROL_INSTANCES),
-        cache: Some(CompiledCache::new(settings.cache_dir(), key)),
+        cache: key.map(|key| CompiledCache::new(settings.cache_dir(), key)),
         compiler: settings.program.clone().map(IsolatedCompiler::new),
         ..EngineOptions::default()
     })
@@ -274,7 +279,12 @@ async fn keep_versions(exchange: Exchange, mut alarms: mpsc::Receiver<Alarm>, st
         tokio::select! {
             () = stop.cancelled() => return,
             Some(alarm) = alarms.recv() => exchange.quarantine(&alarm).await,
-            _ = ticks.tick() => exchange.refresh_providers().await,
+            _ = ticks.tick() => {
+                exchange.refresh_providers().await;
+                if let Err(error) = exchange.store().refresh_keys().await {
+                    tracing::debug!(%error, "the encryption key could not be asked for again");
+                }
+            }
         }
     }
 }

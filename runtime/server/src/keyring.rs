@@ -1,13 +1,14 @@
 //! Encryption at rest: what a copied database must not give away.
 //!
-//! A [`Keyring`] has one key that seals and any number of older ones that still open. A sealed text is bound to its
-//! [`Place`] (table, organisation, row, column) and to the key's id as associated data, so that it opens nowhere else: a
-//! row that was copied over another one is as unreadable as one that was changed.
+//! **Envelopes.** A [`DataKey`] is random, belongs to one organisation (one more makes the blind index), and seals its
+//! secrets. It is kept in the database, wrapped by a master key. A [`Keyring`] has the master keys: one that wraps and any
+//! number of older ones that still open. So a new master key means that a few data keys are wrapped again, and no secret is
+//! touched; and a new data key is known to every process that shares the database (`store::data_keys`).
 //!
-//! To rotate the key, put a new line above the old one in the key file and start again: the store seals everything under
-//! the new key when it opens. Then the old line can go.
+//! A sealed text is bound to its [`Place`] (table, organisation, row, column) and to the key's id as associated data, so
+//! that it opens nowhere else: a row that was copied over another one is as unreadable as one that was changed.
 //!
-//! What this does not protect against is whoever reads both the database and the key.
+//! What this does not protect against is whoever reads both the database and the master key.
 
 use std::fmt;
 
@@ -24,6 +25,8 @@ pub const KEY_BYTES: usize = 32;
 /// The most keys in one ring; more than a few means that rotation is not being finished.
 pub const KEYS_MAX: usize = 8;
 const NONCE_BYTES: usize = 12;
+/// Characters of a key's id, with which everything begins that is sealed under it.
+pub const KEY_ID_CHARS: usize = 16;
 
 /// What is wrong with the text of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -54,7 +57,7 @@ pub enum KeyError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpenError {
     /// Sealed under a key that is not in this ring.
-    #[error("sealed under the key {key_id}, which is not in the key file")]
+    #[error("sealed under the key {key_id}, which is not there")]
     UnknownKey {
         /// The id of the key that is missing.
         key_id: String,
@@ -96,6 +99,8 @@ impl Place<'_> {
     }
 }
 
+/// Bytes that seal and make a blind index, under a name that says nothing about them.
+#[derive(Clone)]
 struct Key {
     id: String,
     cipher: ChaCha20Poly1305,
@@ -103,19 +108,143 @@ struct Key {
 }
 
 impl Key {
-    fn new(bytes: &[u8; KEY_BYTES]) -> Self {
-        // One key, three uses that tell nothing about each other.
+    /// A master key: its name comes from its bytes, so that nobody has to write it down.
+    fn master(bytes: &[u8; KEY_BYTES]) -> Self {
         let id = derive(bytes, b"key id");
+        Self::named(hex::encode(&id[..KEY_ID_CHARS / 2]), bytes)
+    }
+
+    /// One key, several uses that tell nothing about each other.
+    fn named(id: String, bytes: &[u8; KEY_BYTES]) -> Self {
         let seal = derive(bytes, b"seal");
         Self {
-            id: hex::encode(&id[..8]),
+            id,
             cipher: ChaCha20Poly1305::new(&seal.into()),
             index: derive(bytes, b"blind index"),
         }
     }
+
+    /// `<key id>.<nonce and ciphertext>`
+    fn seal(&self, place: Place<'_>, plain: &str) -> Result<String, getrandom::Error> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce)?;
+        let aad = place.associated_data(&self.id);
+        let payload = Payload {
+            msg: plain.as_bytes(),
+            aad: &aad,
+        };
+        let sealed = self
+            .cipher
+            .encrypt(&Nonce::from(nonce), payload)
+            .expect("a text that fits in memory is shorter than the 256 GiB that the cipher takes");
+        let mut bytes = nonce.to_vec();
+        bytes.extend_from_slice(&sealed);
+        Ok(format!("{}.{}", self.id, STANDARD_NO_PAD.encode(bytes)))
+    }
+
+    /// Opens what follows the key's id.
+    fn open(&self, place: Place<'_>, text: &str) -> Result<String, OpenError> {
+        let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| OpenError::Tampered)?;
+        let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Tampered)?;
+        let aad = place.associated_data(&self.id);
+        let payload = Payload {
+            msg: ciphertext,
+            aad: &aad,
+        };
+        let plain = self.cipher.decrypt(&Nonce::from(*nonce), payload);
+        String::from_utf8(plain.map_err(|_| OpenError::Tampered)?).map_err(|_| OpenError::Tampered)
+    }
 }
 
-/// The keys that protect the store.
+/// The id of the key that a text is sealed under.
+#[must_use]
+pub fn key_id(sealed: &str) -> Option<&str> {
+    sealed.split_once('.').map(|(id, _)| id)
+}
+
+fn unknown(key_id: &str) -> OpenError {
+    OpenError::UnknownKey {
+        key_id: key_id.chars().take(KEY_ID_CHARS).collect(),
+    }
+}
+
+/// What seals the secrets of one organisation, or makes the blind index of all. It lives in the database, wrapped.
+#[derive(Clone)]
+pub struct DataKey {
+    key: Key,
+    bytes: [u8; KEY_BYTES],
+}
+
+impl fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DataKey").field(&self.key.id).finish()
+    }
+}
+
+impl DataKey {
+    /// A new random one with a random name.
+    ///
+    /// # Errors
+    /// The operating system has no randomness.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut id = [0; KEY_ID_CHARS / 2];
+        getrandom::fill(&mut id)?;
+        Self::named(&hex::encode(id))
+    }
+
+    /// A new random one with this name.
+    ///
+    /// # Errors
+    /// The operating system has no randomness.
+    pub fn named(id: &str) -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; KEY_BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self::new(id.to_owned(), bytes))
+    }
+
+    fn new(id: String, bytes: [u8; KEY_BYTES]) -> Self {
+        Self {
+            key: Key::named(id, &bytes),
+            bytes,
+        }
+    }
+
+    /// Its name, which is the beginning of what it sealed.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.key.id
+    }
+
+    /// Seals a text for one place: `<key id>.<nonce and ciphertext>`.
+    ///
+    /// # Errors
+    /// The operating system has no randomness.
+    pub fn seal(&self, place: Place<'_>, plain: &str) -> Result<String, getrandom::Error> {
+        self.key.seal(place, plain)
+    }
+
+    /// Opens what was sealed for this place.
+    ///
+    /// # Errors
+    /// Another key is needed, or this is not what was sealed here.
+    pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<String, OpenError> {
+        match sealed.split_once('.') {
+            Some((id, text)) if id == self.key.id => self.key.open(place, text),
+            Some((id, _)) => Err(unknown(id)),
+            None => Err(OpenError::Tampered),
+        }
+    }
+
+    /// A keyed hash by which a row can be found without the value in it: equal for equal values, and useless without
+    /// the key. `domain` keeps equal values of different kinds apart.
+    #[must_use]
+    pub fn blind_index(&self, domain: &str, value: &str) -> String {
+        blind_index(&self.key.index, domain, value)
+    }
+}
+
+/// The master keys.
+#[derive(Clone)]
 pub struct Keyring {
     current: Key,
     older: Vec<Key>,
@@ -154,9 +283,9 @@ impl Keyring {
             if keys.len() == KEYS_MAX {
                 return Err(KeyError::TooMany);
             }
-            keys.push(Key::new(&bytes));
+            keys.push(bytes);
         }
-        let mut keys = keys.into_iter();
+        let mut keys = keys.iter().map(Key::master);
         let current = keys.next().ok_or(KeyError::Missing)?;
         Ok(Self {
             current,
@@ -174,81 +303,72 @@ impl Keyring {
         Ok(hex::encode(bytes))
     }
 
-    /// The id of the key that seals: it says which key, and nothing about the key.
+    /// The id of the key that wraps: it says which key, and nothing about the key.
     #[must_use]
     pub fn current_id(&self) -> &str {
         &self.current.id
     }
 
-    /// Seals a text for one place: `<key id>.<nonce and ciphertext>`.
+    /// The ids of all keys, the current one first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys().map(|key| &*key.id)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+
+    /// Wraps a data key under the current master key, for its place.
     ///
     /// # Errors
     /// The operating system has no randomness.
-    pub fn seal(&self, place: Place<'_>, plain: &str) -> Result<String, getrandom::Error> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce)?;
-        let aad = place.associated_data(&self.current.id);
-        let sealed = self
-            .current
-            .cipher
-            .encrypt(
-                &Nonce::from(nonce),
-                Payload {
-                    msg: plain.as_bytes(),
-                    aad: &aad,
-                },
-            )
-            .expect("a text that fits in memory is shorter than the 256 GiB that the cipher takes");
-        let mut bytes = nonce.to_vec();
-        bytes.extend_from_slice(&sealed);
-        Ok(format!("{}.{}", self.current.id, STANDARD_NO_PAD.encode(bytes)))
+    pub fn wrap(&self, place: Place<'_>, key: &DataKey) -> Result<String, getrandom::Error> {
+        self.current.seal(place, &hex::encode(key.bytes))
     }
 
-    /// Opens what was sealed for this place, under the current key or an older one.
+    /// Unwraps a data key, under whichever master key it is.
+    ///
+    /// # Errors
+    /// Another master key is needed, or this is not what was wrapped here.
+    pub fn unwrap(&self, place: Place<'_>, id: &str, wrapped: &str) -> Result<DataKey, OpenError> {
+        let plain = self.open(place, wrapped)?;
+        let mut bytes = [0; KEY_BYTES];
+        hex::decode_to_slice(plain, &mut bytes).map_err(|_| OpenError::Tampered)?;
+        Ok(DataKey::new(id.to_owned(), bytes))
+    }
+
+    /// Opens what a master key sealed itself: a data key, or a secret of a database that is older than data keys.
     ///
     /// # Errors
     /// Another key is needed, or this is not what was sealed here.
     pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<String, OpenError> {
         let (key_id, text) = sealed.split_once('.').ok_or(OpenError::Tampered)?;
-        let key = std::iter::once(&self.current)
-            .chain(&self.older)
+        let key = self
+            .keys()
             .find(|key| key.id == key_id)
-            .ok_or_else(|| OpenError::UnknownKey {
-                key_id: key_id.chars().take(32).collect(),
-            })?;
-        let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| OpenError::Tampered)?;
-        let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Tampered)?;
-        let plain = key
-            .cipher
-            .decrypt(
-                &Nonce::from(*nonce),
-                Payload {
-                    msg: ciphertext,
-                    aad: &place.associated_data(key_id),
-                },
-            )
-            .map_err(|_| OpenError::Tampered)?;
-        String::from_utf8(plain).map_err(|_| OpenError::Tampered)
+            .ok_or_else(|| unknown(key_id))?;
+        key.open(place, text)
     }
 
-    /// Whether a sealed text waits to be sealed under the current key.
-    #[must_use]
-    pub fn is_stale(&self, sealed: &str) -> bool {
-        sealed
-            .split_once('.')
-            .is_none_or(|(key_id, _)| key_id != self.current.id)
+    /// What a database has that is older than data keys.
+    #[cfg(test)]
+    pub(crate) fn seal_without_data_key(&self, place: Place<'_>, plain: &str) -> String {
+        self.current.seal(place, plain).unwrap()
     }
 
-    /// A keyed hash by which a row can be found without the value in it: equal for equal values, and useless without
-    /// the key. `domain` keeps equal values of different kinds apart.
+    /// A key for something that is this installation's own, such as what it has compiled.
     #[must_use]
-    pub fn blind_index(&self, domain: &str, value: &str) -> String {
-        let mut mac = keyed(&self.current.index);
-        mac.update(&(domain.len() as u64).to_be_bytes());
-        mac.update(domain.as_bytes());
-        mac.update(value.as_bytes());
-        hex::encode(mac.finalize().into_bytes())
+    pub fn derived(&self, purpose: &str) -> String {
+        blind_index(&self.current.index, purpose, "")
     }
+}
+
+fn blind_index(key: &[u8; KEY_BYTES], domain: &str, value: &str) -> String {
+    let mut mac = keyed(key);
+    mac.update(&(domain.len() as u64).to_be_bytes());
+    mac.update(domain.as_bytes());
+    mac.update(value.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
 }
 
 fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
@@ -280,71 +400,78 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_only_at_its_place() {
-        let ring = Keyring::parse(OLD).unwrap();
-        let sealed = ring.seal(place("a"), "hush").unwrap();
+        let key = DataKey::generate().unwrap();
+        let sealed = key.seal(place("a"), "hush").unwrap();
         assert!(!sealed.contains("hush"));
+        assert_eq!(key_id(&sealed), Some(key.id()));
         assert_ne!(
             sealed,
-            ring.seal(place("a"), "hush").unwrap(),
+            key.seal(place("a"), "hush").unwrap(),
             "every seal has its own nonce"
         );
-        assert_eq!(ring.open(place("a"), &sealed).unwrap(), "hush");
-        assert_eq!(ring.open(place("b"), &sealed), Err(OpenError::Tampered));
-        assert_eq!(
-            ring.open(
-                Place {
-                    organization: "p",
-                    ..place("a")
-                },
-                &sealed
-            ),
-            Err(OpenError::Tampered)
-        );
-        assert_eq!(
-            ring.open(
-                Place {
-                    column: "other",
-                    ..place("a")
-                },
-                &sealed
-            ),
-            Err(OpenError::Tampered)
-        );
+        assert_eq!(key.open(place("a"), &sealed).unwrap(), "hush");
+        let elsewhere = [
+            place("b"),
+            Place {
+                organization: "p",
+                ..place("a")
+            },
+            Place {
+                column: "other",
+                ..place("a")
+            },
+        ];
+        for place in elsewhere {
+            assert_eq!(key.open(place, &sealed), Err(OpenError::Tampered));
+        }
         for broken in [
             "",
             "x",
             &sealed[..sealed.len() - 2],
             &format!("{}AA", &sealed[..sealed.len() - 2]),
         ] {
-            assert!(ring.open(place("a"), broken).is_err());
+            assert!(key.open(place("a"), broken).is_err());
         }
+        let other = DataKey::generate().unwrap();
+        assert!(matches!(
+            other.open(place("a"), &sealed),
+            Err(OpenError::UnknownKey { .. })
+        ));
     }
 
     #[test]
-    fn a_rotated_key_still_opens_and_a_lost_one_is_named() {
+    fn a_data_key_is_wrapped_again_without_touching_what_it_sealed() {
         let old = Keyring::parse(OLD).unwrap();
-        let sealed = old.seal(place("a"), "hush").unwrap();
+        let key = DataKey::generate().unwrap();
+        let sealed = key.seal(place("a"), "hush").unwrap();
+        let wrapped = old.wrap(place("k"), &key).unwrap();
+        assert_eq!(key_id(&wrapped), Some(old.current_id()));
+
         let both = Keyring::parse(&format!("# new\n{NEW}\n\n{OLD}\n")).unwrap();
-        assert_eq!(both.open(place("a"), &sealed).unwrap(), "hush");
-        assert!(both.is_stale(&sealed));
-        assert!(!both.is_stale(&both.seal(place("a"), "hush").unwrap()));
+        assert_eq!(both.ids().collect::<Vec<_>>(), [both.current_id(), old.current_id()]);
+        let again = both.unwrap(place("k"), key.id(), &wrapped).unwrap();
+        let wrapped_again = both.wrap(place("k"), &again).unwrap();
         let new = Keyring::parse(NEW).unwrap();
         assert_eq!(
-            new.open(place("a"), &sealed),
-            Err(OpenError::UnknownKey {
+            new.unwrap(place("k"), key.id(), &wrapped).unwrap_err(),
+            OpenError::UnknownKey {
                 key_id: old.current_id().to_owned()
-            })
+            }
         );
+        assert!(new.unwrap(place("other"), key.id(), &wrapped_again).is_err());
+        let opened = new.unwrap(place("k"), key.id(), &wrapped_again).unwrap();
+        assert_eq!(opened.open(place("a"), &sealed).unwrap(), "hush");
+        assert_eq!(opened.blind_index("account", "42"), key.blind_index("account", "42"));
     }
 
     #[test]
     fn a_blind_index_depends_on_key_domain_and_value() {
-        let ring = Keyring::parse(OLD).unwrap();
-        let index = ring.blind_index("account", "42");
-        assert_eq!(index, ring.blind_index("account", "42"));
-        assert_ne!(index, ring.blind_index("account", "43"));
-        assert_ne!(index, ring.blind_index("account4", "2"));
-        assert_ne!(index, Keyring::parse(NEW).unwrap().blind_index("account", "42"));
+        let key = DataKey::generate().unwrap();
+        let index = key.blind_index("account", "42");
+        assert_eq!(index, key.blind_index("account", "42"));
+        assert_ne!(index, key.blind_index("account", "43"));
+        assert_ne!(index, key.blind_index("account4", "2"));
+        assert_ne!(index, DataKey::generate().unwrap().blind_index("account", "42"));
     }
 
     #[test]

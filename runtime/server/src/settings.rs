@@ -86,6 +86,10 @@ const NAMES: [(&str, &str); 24] = [
         "encryption_key_file",
         "file with the keys that protect stored credentials",
     ),
+    (
+        "encryption_key_command",
+        "command that prints the keys that protect stored credentials",
+    ),
 ];
 
 /// Read from the environment alone: a key in a command line or a settings file is soon in a backup or a process list.
@@ -192,18 +196,23 @@ pub enum SettingsError {
         /// What is wrong with it.
         source: KeyError,
     },
-    /// There is a database, but the key that it was written with is gone.
+    /// The command that prints the keys does not.
     #[error(
-        "the encryption key file {} is gone, but the database {} exists; put the key back from a backup, since no new one opens the stored credentials",
-        key.display(),
-        database.display()
+        "encryption_key_command {0}; run it by hand as the user that runs strowger: it must print the keys, one a line"
+    )]
+    KeyCommand(String),
+    /// There is no key file.
+    #[error(
+        "the encryption key file {} is gone; put it back from a backup, since no new one opens the stored credentials",
+        key.display()
     )]
     KeyLost {
         /// Where the key was.
         key: PathBuf,
-        /// The database that needs it.
-        database: PathBuf,
     },
+    /// A new key cannot be put where the keys come from.
+    #[error("the encryption keys do not come from a file: put a new one above the old one where they come from")]
+    KeyElsewhere,
 }
 
 /// The URL under which carriers reach this server: a scheme, a host, maybe a port and a path, no trailing slash.
@@ -351,9 +360,8 @@ pub struct Settings {
     /// The program whose child processes compile and examine components. No setting: whoever runs as that program says so.
     pub program: Option<PathBuf>,
     encryption_key: Option<SecretText>,
+    encryption_key_command: Option<String>,
     encryption_key_file: PathBuf,
-    /// Set when the database is the file in the data directory, which must not meet a fresh key.
-    database_file: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -399,11 +407,7 @@ impl Settings {
             });
         }
         let database_file = data_dir.join("strowger.db");
-        let database_url = found.check("database_url", |text| match Url::parse(text) {
-            Ok(url) if url.scheme() == "sqlite" => Ok(text.to_owned()),
-            // The value may have a password in it: it is not repeated.
-            _ => Err("must be a URL such as sqlite:///var/lib/strowger/strowger.db?mode=rwc".to_owned()),
-        })?;
+        let database_url = found.check("database_url", |text| database_url(text).map_err(str::to_owned))?;
         let encryption_key = match env(KEY_VARIABLE) {
             Some(value) => Some(SecretText(value.into_string().map_err(|_| SettingsError::Key {
                 place: format!("${KEY_VARIABLE}"),
@@ -418,7 +422,6 @@ impl Settings {
             listen,
             metrics_listen,
             public_base_url,
-            database_file: database_url.is_none().then(|| database_file.clone()),
             database_url: database_url.unwrap_or_else(|| sqlite_url(&database_file)),
             providers: found.list("providers", |text| Ok(PathBuf::from(text)))?,
             allow_networks: found.list("allow_networks", |text| {
@@ -449,6 +452,7 @@ impl Settings {
                 .parse("record_invocations", "must be true or false")?
                 .unwrap_or(false),
             encryption_key,
+            encryption_key_command: found.check("encryption_key_command", |text| Ok(text.to_owned()))?,
             encryption_key_file: found
                 .check("encryption_key_file", |text| absolute(text.as_ref()))?
                 .unwrap_or_else(|| data_dir.join("encryption.key")),
@@ -721,6 +725,45 @@ fn route(text: &str) -> Result<Route, String> {
 }
 
 /// The URL of a database file. What has a meaning in URLs is escaped.
+/// The value may have a password in it: whatever is wrong, it is not repeated.
+fn database_url(text: &str) -> Result<String, &'static str> {
+    const CURE: &str = "must be a URL such as sqlite:///var/lib/strowger/strowger.db?mode=rwc or \
+                        postgres://strowger@db.example.com/strowger?sslmode=verify-full";
+    let url = Url::parse(text).map_err(|_| CURE)?;
+    match url.scheme() {
+        "sqlite" => return Ok(text.to_owned()),
+        "postgres" | "postgresql" => {}
+        _ => return Err(CURE),
+    }
+    // The last one counts, as for the driver.
+    let named = |name: &str| {
+        url.query_pairs()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value)
+            .last()
+    };
+    let host = named("host").or_else(|| named("hostaddr")).map(String::from);
+    let host = host.or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let is_local = host.is_empty()
+        || host.starts_with('/')
+        || host.to_ascii_lowercase().starts_with("%2f")
+        || host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    let mode = named("sslmode").or_else(|| named("ssl-mode"));
+    // What the driver does by itself is to ask for TLS and to do without it when somebody on the way says no.
+    match mode.as_deref() {
+        Some("disable" | "require" | "verify-ca" | "verify-full") => Ok(text.to_owned()),
+        _ if is_local => Ok(text.to_owned()),
+        _ => Err(
+            "does not say whether the connection to another machine is encrypted; add sslmode=verify-full to it (with \
+             sslrootcert=FILE for a certificate authority of your own), or sslmode=disable within a network that you trust",
+        ),
+    }
+}
+
 fn sqlite_url(path: &Path) -> String {
     let mut url = String::from("sqlite://");
     for char in path.to_string_lossy().chars() {
@@ -812,6 +855,12 @@ mod tests {
             ),
             ("public_base_url", "https://voice.example.com/?x=1", "without query"),
             ("database_url", "mysql://root:hush@db/x", "such as sqlite://"),
+            ("database_url", "postgres://s:hush@db/x", "sslmode=verify-full"),
+            (
+                "database_url",
+                "postgres://s:hush@db/x?sslmode=prefer",
+                "sslmode=verify-full",
+            ),
             ("calls_max", "0", "from 1 to"),
             ("webhook_body_bytes_max", "10000000", "to 1048576"),
             ("call_duration_max_s", "-1", "from 1 to 86400"),
@@ -831,6 +880,24 @@ mod tests {
             );
             assert!(!error.contains("hush"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_database_elsewhere_is_reached_as_was_decided() {
+        let dir = tempfile::tempdir().unwrap();
+        for url in [
+            "postgres://strowger:hush@db.example.com/x?sslmode=verify-full",
+            "postgresql://strowger@10.0.0.1/x?sslmode=disable",
+            "postgres://strowger@localhost/x",
+            "postgres://strowger@[::1]:5433/x",
+            "postgres:///x?host=/run/postgresql",
+            "postgres://%2Frun%2Fpostgresql/x",
+        ] {
+            let settings = resolve(&flags(dir.path()).set("database_url", Some(url)), &[]).unwrap();
+            assert_eq!(settings.database_url, url);
+        }
+        let elsewhere = "postgres://localhost/x?host=db.example.com";
+        resolve(&flags(dir.path()).set("database_url", Some(elsewhere)), &[]).unwrap_err();
     }
 
     #[test]

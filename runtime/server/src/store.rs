@@ -22,6 +22,7 @@ mod agents;
 mod audit;
 mod calls;
 mod configurations;
+mod data_keys;
 mod endpoints;
 mod id;
 mod invocations;
@@ -32,6 +33,7 @@ mod organizations;
 mod outbox;
 mod probe;
 mod providers;
+mod rotation;
 mod secret;
 mod sessions;
 mod signals;
@@ -49,7 +51,8 @@ use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor, Row as _, Transaction};
 use thiserror::Error;
 
-use crate::keyring::{Keyring, OpenError, Place};
+use self::data_keys::Keys;
+use crate::keyring::{OpenError, Place};
 
 pub use agents::{Agent, AgentSettings};
 pub use audit::{AuditChain, AuditEntry, AuditRecord, AuditVerdict, IntentId, Outcome};
@@ -58,6 +61,7 @@ pub use calls::{
     PAGE_ROWS_MAX, new_call_id,
 };
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
+pub use data_keys::{MasterKeys, NoMasterKey, Secrets};
 pub use endpoints::{ENDPOINTS_MAX, OLD_SECRET_FOR, WebhookEndpoint, WebhookEndpointSettings};
 pub use id::{
     AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, OutgoingEventId, SessionId, TrunkId,
@@ -73,6 +77,7 @@ pub use outbox::{DELIVERIES_BYTES_MAX, DELIVERIES_MAX, DeliveryRecord, DeliveryS
 pub use providers::{
     Canary, Installed, NewProviderVersion, Party, ProviderChannel, ProviderVersion, Quarantine, VersionFault,
 };
+pub use rotation::{KeyReport, MasterKeyUse, Rotation};
 pub use secret::{AccountId, SecretHeaders, SecretJson, WrittenAddress};
 pub use sessions::{Session, SessionToken};
 pub use state::{Scope, StateUsage};
@@ -103,7 +108,8 @@ pub enum StoreError {
     },
     /// Somebody else holds the database for longer than the busy timeout. The same again may succeed.
     #[error(
-        "the database is locked by another process or overloaded; try again, and look for a backup or a second server on the same file"
+        "the database is locked by another process, overloaded, or does not answer; try again, and look whether it runs, and for a \
+         backup or a second server on the same file"
     )]
     Locked,
     /// The database cannot be used: gone, full, not readable, not reachable.
@@ -112,6 +118,12 @@ pub enum StoreError {
          its directory, and whether the disk is full"
     )]
     Unavailable(#[source] sqlx::Error),
+    /// What is in the file is no database, or not any more.
+    #[error(
+        "the database is damaged, or no database at all: restore it from a backup (a file may be saved with `sqlite3 FILE \
+         .recover`), and check the disk"
+    )]
+    Damaged(#[source] sqlx::Error),
     /// The schema cannot be brought up to date.
     #[error(
         "the database's schema does not fit this version of strowger; it was probably made by a newer one, so start that one"
@@ -131,6 +143,18 @@ pub enum StoreError {
         /// Which of the two it is.
         source: OpenError,
     },
+    /// There is no key, or the wrong one. What needs no secret goes on.
+    #[error("stored secrets can neither be read nor written: {reason}")]
+    SecretsUnavailable {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A new database, and no key to begin with.
+    #[error("a new database needs an encryption key: {reason}")]
+    NoMasterKey {
+        /// Why there is none.
+        reason: String,
+    },
     /// A stored value is not what this version writes.
     #[error("{column} has a value that strowger never writes ({problem}); restore the database from a backup")]
     Corrupt {
@@ -148,9 +172,24 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if is_locked(&error) {
             Self::Locked
+        } else if is_damaged(&error) {
+            Self::Damaged(error)
         } else {
             Self::Unavailable(error)
         }
+    }
+}
+
+fn is_damaged(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // PostgreSQL: data_corrupted, index_corrupted.
+        Some("XX001" | "XX002") => true,
+        // SQLite: SQLITE_CORRUPT and SQLITE_NOTADB, with an extension in the higher bits.
+        Some(code) => code
+            .parse::<u32>()
+            .is_ok_and(|code| matches!(code & 0xff, 11 | 26) && code < 0x1000),
+        None => false,
     }
 }
 
@@ -207,6 +246,9 @@ impl Default for StoreOptions {
     }
 }
 
+/// The longest statement, in milliseconds, where the database can end one. Every statement here touches few rows.
+const STATEMENT_MS_MAX: u32 = 30_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Backend {
     Sqlite,
@@ -221,19 +263,18 @@ pub struct Store {
     /// For those that write. With SQLite it has one connection: writers then wait for their turn in a queue, and not by
     /// asking for the lock again every few milliseconds.
     writer: AnyPool,
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     backend: Backend,
     signals: signals::Signals,
 }
 
 impl Store {
-    /// Opens the database at a `sqlite:` URL (another one when its driver is compiled in), creates or upgrades its schema, and seals
-    /// everything under the current key that is still under an older one.
+    /// Opens the database at a `sqlite:` or `postgres:` URL, creates or upgrades its schema, and wraps
+    /// its data keys under the current master key. Without the right master key it opens all the same; see [`Store::secrets`].
     ///
     /// # Errors
-    /// `Locked` or `Unavailable`; `Schema` for a database of another version; `Sealed` when the data was written under a
-    /// key that is not in the ring.
-    pub async fn open(url: &str, keyring: Keyring, options: &StoreOptions) -> Result<Self, StoreError> {
+    /// `Locked` or `Unavailable`; `Schema` for a database of another version; `NoMasterKey` for a new one without a key.
+    pub async fn open(url: &str, keys: impl MasterKeys + 'static, options: &StoreOptions) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
         let connect: AnyConnectOptions = url.parse()?;
         let busy_ms = options.busy_timeout.as_millis();
@@ -258,7 +299,11 @@ impl Store {
             Backend::Sqlite => {
                 format!("PRAGMA busy_timeout = {busy_ms}; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON")
             }
-            Backend::Postgres => format!("SET lock_timeout = {busy_ms}"),
+            // Whoever waits for a lock, works, or keeps one without working, for longer than that has lost its way.
+            Backend::Postgres => format!(
+                "SET lock_timeout = {busy_ms}; SET statement_timeout = {STATEMENT_MS_MAX}; \
+                 SET idle_in_transaction_session_timeout = {STATEMENT_MS_MAX}"
+            ),
         }
         .into();
         let pool = |connections_max| {
@@ -282,11 +327,13 @@ impl Store {
         let store = Self {
             pool: readers,
             writer,
-            keyring: Arc::new(keyring),
+            keys: Arc::new(Keys::new(keys)),
             backend,
             signals: signals::Signals::default(),
         };
-        store.reseal().await?;
+        // What cannot be written is told at the start, and not by the first call.
+        store.begin().await?.rollback().await?;
+        store.open_keys().await?;
         Ok(store)
     }
 
@@ -311,40 +358,18 @@ impl Store {
 
     /// A transaction that will write.
     async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        Ok(match self.backend {
-            Backend::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
-            Backend::Postgres => self.writer.begin().await?,
-        })
-    }
-
-    fn seal(&self, place: Place<'_>, plain: &str) -> Result<String, StoreError> {
-        Ok(self.keyring.seal(place, plain)?)
-    }
-
-    fn unseal(&self, place: Place<'_>, sealed: &str) -> Result<String, StoreError> {
-        self.keyring.open(place, sealed).map_err(|source| StoreError::Sealed {
-            table: place.table,
-            row: place.row.to_owned(),
-            column: place.column,
-            source,
-        })
-    }
-
-    /// Completes a rotation of the key, and proves at start that the key at hand opens what is stored.
-    async fn reseal(&self) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let count = self.reseal_configurations(&mut tx).await?
-            + self.reseal_agents(&mut tx).await?
-            + self.reseal_webhook_endpoints(&mut tx).await?;
-        tx.commit().await?;
-        if count > 0 {
-            tracing::info!(
-                rows = count,
-                key = self.keyring.current_id(),
-                "sealed stored secrets under the current key"
-            );
+        if self.backend == Backend::Postgres {
+            return Ok(self.writer.begin().await?);
         }
-        Ok(())
+        match self.writer.begin_with("BEGIN IMMEDIATE").await {
+            // SQLite ends a transaction by itself when the disk is full, which its connection does not hear of: it would
+            // refuse every later one.
+            Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
+                self.writer.acquire().await?.close().await?;
+                Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 }
 
@@ -430,9 +455,11 @@ fn corrupt(column: &'static str, problem: impl Into<Cow<'static, str>>) -> Store
 
 #[cfg(test)]
 pub(crate) mod testing {
-    //! The one place where tests open a store. Another backend is one more branch here.
+    //! The one place where tests open a store: on SQLite, or on the PostgreSQL that `STROWGER_TEST_DATABASE` names, where each
+    //! has a schema of its own.
 
     use super::*;
+    use crate::keyring::Keyring;
 
     /// A store on a database of its own, removed with it.
     pub(crate) struct TestStore {
@@ -459,8 +486,37 @@ pub(crate) mod testing {
     }
 
     pub(crate) async fn open() -> TestStore {
+        match std::env::var("STROWGER_TEST_DATABASE") {
+            Ok(server) => open_at(schema(&server).await).await,
+            Err(_) => open_sqlite().await,
+        }
+    }
+
+    /// For what is particular to the embedded database.
+    pub(crate) async fn open_sqlite() -> TestStore {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("test.db").display());
+        TestStore {
+            directory,
+            ..open_at(url).await
+        }
+    }
+
+    /// The URL of a new schema on a server that is thrown away after the tests.
+    async fn schema(server: &str) -> String {
+        sqlx::any::install_default_drivers();
+        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
+        let mut connection = AnyConnection::connect(server).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"));
+        connection.execute(sqlx::raw_sql(sql)).await.unwrap();
+        connection.close().await.unwrap();
+        let mut url = url::Url::parse(server).unwrap();
+        url.query_pairs_mut().append_pair("options[search_path]", &name);
+        url.into()
+    }
+
+    async fn open_at(url: String) -> TestStore {
+        let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&url, Keyring::parse(KEY).unwrap(), &options())
             .await
             .unwrap();
@@ -468,6 +524,26 @@ pub(crate) mod testing {
     }
 
     impl TestStore {
+        /// All that whoever copies the database has.
+        pub(crate) async fn copied(&self) -> Vec<u8> {
+            if self.backend == Backend::Postgres {
+                let sql = "SELECT CAST(schema_to_xml(current_schema(), true, false, '') AS TEXT) AS copy";
+                let row = sqlx::query(sql).fetch_one(&self.pool).await.unwrap();
+                return get::<String>(&row, "copy").unwrap().into_bytes();
+            }
+            let files = std::fs::read_dir(self.directory.path()).unwrap();
+            files
+                .flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+                .collect()
+        }
+
+        /// What stands in a configuration's row.
+        pub(crate) async fn copied_secret(&self, configuration: &Configuration) -> String {
+            let sql = "SELECT credentials_sealed FROM telephony_configurations WHERE id = $1";
+            let query = sqlx::query(sql).bind(configuration.id.as_str());
+            get(&query.fetch_one(&self.pool).await.unwrap(), "credentials_sealed").unwrap()
+        }
+
         /// Opens the same database again, with these keys.
         pub(crate) async fn again(&self, keys: &str) -> Result<Store, StoreError> {
             Store::open(&self.url, Keyring::parse(keys).unwrap(), &options()).await
@@ -566,10 +642,11 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{self, KEY};
-    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-    const NEW_KEY: &str = "0202020202020202020202020202020202020202020202020202020202020202";
+    use super::testing;
+    use super::*;
 
     #[tokio::test]
     async fn nothing_secret_is_in_the_file() {
@@ -591,51 +668,20 @@ mod tests {
         test.create_agent(&organization, &AgentId::generate(), &settings, 1)
             .await
             .unwrap();
-        test.close().await;
-        for entry in std::fs::read_dir(test.directory.path()).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-            let text = String::from_utf8_lossy(&bytes);
-            for secret in ["hush-hush", "ACCOUNT-4711", "whisper", key.expose(), token.expose()] {
-                assert!(!text.contains(secret), "{secret}");
+        let copied = test.copied().await;
+        let has = |text: &str| copied.windows(text.len()).any(|window| window == text.as_bytes());
+        // What is looked through is the data, and it is not changed to something that nobody looks for.
+        assert!(has("Acme") && has("bot"));
+        for secret in ["hush-hush", "ACCOUNT-4711", "whisper", key.expose(), token.expose()] {
+            for spelling in [
+                secret.to_owned(),
+                hex::encode(secret),
+                STANDARD_NO_PAD.encode(secret),
+                URL_SAFE_NO_PAD.encode(secret),
+            ] {
+                assert!(!has(&spelling), "{spelling}");
             }
         }
-    }
-
-    #[tokio::test]
-    async fn a_rotated_key_takes_over_when_the_store_opens() {
-        let test = testing::open().await;
-        let organization = test.organization("Acme").await;
-        let agent = test.agent(&organization, "bot").await;
-        let configuration = test.configuration(&organization, "main", Some("A1")).await;
-        test.number(&configuration, "+14155551234", Some(&agent.id)).await;
-
-        let error = test.again(NEW_KEY).await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                StoreError::Sealed {
-                    source: OpenError::UnknownKey { .. },
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
-        assert!(error.to_string().contains("encryption key"), "{error}");
-
-        test.again(&format!("{NEW_KEY}\n{KEY}")).await.unwrap().close().await;
-        let store = test.again(NEW_KEY).await.unwrap();
-        let found = store
-            .find_configuration(&organization, &configuration.id)
-            .await
-            .unwrap();
-        assert_eq!(found.credentials.expose()["auth_token"], "hush-hush");
-        let callee = strowger_call::Address::parse("+14155551234", None).unwrap();
-        let route = store
-            .find_route("testphone", Some(&AccountId::new("A1")), &callee)
-            .await
-            .unwrap()
-            .expect("the blind index was made again");
-        assert_eq!(route.agent.map(|agent| agent.id), Some(agent.id));
     }
 
     #[tokio::test]
@@ -671,10 +717,11 @@ mod sqlite_tests {
 
     use super::testing::{self, KEY};
     use super::*;
+    use crate::keyring::Keyring;
 
     #[tokio::test]
     async fn the_database_is_set_up_as_documented() {
-        let store = testing::open().await;
+        let store = testing::open_sqlite().await;
         for (pragma, expected) in [
             ("journal_mode", "wal"),
             ("synchronous", "1"),
@@ -697,7 +744,7 @@ mod sqlite_tests {
 
     #[tokio::test]
     async fn a_locked_database_is_told_after_the_busy_timeout() {
-        let test = testing::open().await;
+        let test = testing::open_sqlite().await;
         let other = test.again(KEY).await.unwrap();
         let held = other.begin().await.unwrap();
         let begun = std::time::Instant::now();
@@ -717,7 +764,7 @@ mod sqlite_tests {
 
     #[tokio::test]
     async fn a_database_that_is_locked_at_the_start_is_told() {
-        let test = testing::open().await;
+        let test = testing::open_sqlite().await;
         let other = test.again(KEY).await.unwrap();
         let _held = other.begin().await.unwrap();
         let error = test.again(KEY).await.unwrap_err();
@@ -733,12 +780,87 @@ mod sqlite_tests {
         let error = Store::open(&url, Keyring::parse(KEY).unwrap(), &testing::options())
             .await
             .unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_told_and_what_is_whole_is_still_served() {
+        let test = testing::open_sqlite().await;
+        let organization = test.organization("Acme").await;
+        let configuration = test.configuration(&organization, "main", Some("A1")).await;
+        for number in 0..200 {
+            test.agent(&organization, &format!("bot {number}")).await;
+        }
+        test.close().await;
+        let path = test.directory.path().join("test.db");
+        // The pages of one table, so that the others stay whole.
+        let query =
+            sqlx::query("SELECT pageno FROM dbstat WHERE name = 'agents' AND pagetype = 'leaf' ORDER BY pageno");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let connect: AnyConnectOptions = test.url.parse().unwrap();
+        let mut connection = AnyConnection::connect_with(&connect).await.unwrap();
+        let pages = query.fetch_all(&mut connection).await;
+        connection.close().await.unwrap();
+        let pages: Vec<usize> = match &pages {
+            Ok(rows) => rows
+                .iter()
+                .map(|row| usize::try_from(get::<i64>(row, "pageno").unwrap()).unwrap())
+                .collect(),
+            // Without the table of pages: all but what every statement needs.
+            Err(_) => panic!("the page table is not compiled in"),
+        };
+        for page in pages {
+            bytes[(page - 1) * 4096..page * 4096].fill(0x5a);
+        }
+        std::fs::write(&path, bytes).unwrap();
+
+        let store = test.again(KEY).await.unwrap();
+        let error = store.agents(&organization).await.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
+        assert!(error.to_string().contains("backup"), "{error}");
+        assert_eq!(
+            store
+                .find_configuration(&organization, &configuration.id)
+                .await
+                .unwrap(),
+            configuration
+        );
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_nothing_is_half_done_and_reading_goes_on() {
+        let store = testing::open_sqlite().await;
+        let organization = store.organization("Acme").await;
+        let mut new = testing::new_configuration(&organization, "default", None);
+        new.is_default_outbound = true;
+        let default = store.create_configuration(new, 1).await.unwrap();
+        let pages = |count: u32| sqlx::query(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {count}")));
+        // Below what there is means: no page more.
+        pages(1).fetch_all(&store.writer).await.unwrap();
+        let mut made = 0;
+        let error = loop {
+            let mut new = testing::new_configuration(&organization, &format!("more {made}"), None);
+            new.credentials = SecretJson::new(serde_json::json!({ "much": "x".repeat(2_000) }));
+            new.is_default_outbound = made > 0;
+            match store.create_configuration(new, 2).await {
+                Ok(_) => made += 1,
+                Err(error) => break error,
+            }
+            assert!(made < 100, "the disk does not fill");
+        };
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+        assert!(error.to_string().contains("full"), "{error}");
+        let found = store.configurations(&organization).await.unwrap();
+        assert_eq!(found.len(), made + 1);
+        assert_eq!(found.iter().filter(|found| found.is_default_outbound).count(), 1);
+        pages(1_000_000).fetch_all(&store.writer).await.unwrap();
+        store.set_default_outbound(&organization, &default.id, 3).await.unwrap();
+        testing::TestStore::configuration(&store, &organization, "after", None).await;
     }
 
     #[tokio::test]
     async fn a_database_of_a_newer_version_is_left_alone() {
-        let test = testing::open().await;
+        let test = testing::open_sqlite().await;
         let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)";
         sqlx::query(sql).execute(&test.pool).await.unwrap();
         let error = test.again(KEY).await.unwrap_err();

@@ -208,9 +208,26 @@ fn operation(error: OperationError) -> Problem {
             "the database is busy; try again",
         )
         .retryable(true),
+        OperationError::Store(error @ StoreError::Unavailable(_)) => {
+            tracing::error!(%error, cause = error.source(), "the database cannot be used");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "database_unavailable",
+                "the gateway's database cannot be used right now; try again, and if that does not help, tell its operator",
+            )
+            .owner(FailureOwner::Operator)
+            .retryable(true)
+        }
+        OperationError::Store(StoreError::SecretsUnavailable { .. }) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "encryption_key_unavailable",
+            "the gateway has no key to its stored secrets; its operator has to put the encryption key back",
+        )
+        .owner(FailureOwner::Operator),
         OperationError::Store(
-            error @ (StoreError::Unavailable(_)
-            | StoreError::Schema(_)
+            error @ (StoreError::Schema(_)
+            | StoreError::NoMasterKey { .. }
+            | StoreError::Damaged(_)
             | StoreError::Sealed { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Randomness(_)),

@@ -13,7 +13,7 @@ use crate::store::{AuditChain, AuditEntry, AuditVerdict, IntentId, OrganizationI
 pub(super) async fn open(flags: &Flags) -> anyhow::Result<Store> {
     let settings = Settings::load(flags)?;
     settings.prepare_data_dir()?;
-    Ok(Store::open(&settings.database_url, settings.keyring()?, &StoreOptions::default()).await?)
+    Ok(Store::open(&settings.database_url, settings.clone(), &StoreOptions::default()).await?)
 }
 
 /// The organisation of this name, or what to do.

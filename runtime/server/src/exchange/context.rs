@@ -14,6 +14,7 @@ use strowger_host::{Ability, Credentials, InvokeError, MediaLeg, Moment, Operati
 use thiserror::Error;
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
@@ -405,11 +406,17 @@ impl CallContext {
         let (store, call_id) = (self.store.clone(), self.call_id.clone());
         let task = async move {
             let mut batch = Vec::new();
+            let mut number = 0u64;
             while queue.recv_many(&mut batch, EVENTS_BATCH).await > 0 {
                 let (mut new, mut answered) = (Vec::new(), None);
                 for entry in batch.drain(..) {
                     match entry {
-                        Kept::Event(event) => new.push(event),
+                        Kept::Event(mut event) => {
+                            // Each has a key: a batch whose commit was not acknowledged may be there already.
+                            number += 1;
+                            event.dedupe_key.get_or_insert_with(|| format!("written:{number}"));
+                            new.push(event);
+                        }
                         Kept::Answered(at) => answered = Some(at),
                     }
                 }
@@ -569,24 +576,77 @@ impl CallFacts<'_> {
     }
 }
 
-/// How often something is written again after a database that was busy or away.
-const WRITE_ATTEMPTS_MAX: u32 = 6;
+/// How long something is tried to be written, in a row: a database that is restarted, moved, or restored comes back within it.
+const WRITE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// The pauses between attempts, doubled from the first to the last.
+const WRITE_PAUSE_MIN: Duration = Duration::from_millis(250);
+const WRITE_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// After this an attempt counts as failed: a database that hangs tells nobody.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Writes what must not be lost because a database is busy for a while. Nobody's media waits for it.
+/// Writes what must not be lost because a database is busy or away for a while. Nobody's media waits for it. `write` may have
+/// been done although it failed: it must not matter that it is done again.
 async fn stubborn<T, F: Future<Output = Result<T, StoreError>>>(what: &'static str, write: impl Fn() -> F) {
-    let mut pause = Duration::from_millis(250);
-    for attempt in 1..=WRITE_ATTEMPTS_MAX {
-        match write().await {
+    let began = Instant::now();
+    let mut pause = WRITE_PAUSE_MIN;
+    loop {
+        let written = timeout(WRITE_TIMEOUT, write()).await.unwrap_or(Err(StoreError::Locked));
+        match written {
             Ok(_) => return,
-            Err(error @ (StoreError::Locked | StoreError::Unavailable(_))) if attempt < WRITE_ATTEMPTS_MAX => {
-                tracing::warn!(%error, what, attempt, "could not be written yet");
+            Err(error @ (StoreError::Locked | StoreError::Unavailable(_))) if began.elapsed() < WRITE_PATIENCE => {
+                tracing::warn!(%error, what, "could not be written yet");
                 tokio::time::sleep(pause).await;
-                pause *= 2;
+                pause = (pause * 2).min(WRITE_PAUSE_MAX);
             }
             Err(error) => {
                 tracing::error!(%error, what, "could not be written");
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// How often something is written that fails for so long.
+    async fn attempts(away: Duration) -> (u32, bool) {
+        let (began, attempts) = (Instant::now(), AtomicU32::new(0));
+        let done = AtomicU32::new(0);
+        stubborn("a test", || async {
+            attempts.fetch_add(1, Ordering::Relaxed);
+            if began.elapsed() < away {
+                return Err(StoreError::Locked);
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .await;
+        (attempts.into_inner(), done.into_inner() == 1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_must_be_written_waits_for_a_database_that_is_away() {
+        assert_eq!(attempts(Duration::ZERO).await, (1, true));
+        let (count, written) = attempts(Duration::from_secs(60)).await;
+        assert!(written && (10..30).contains(&count), "{count}");
+        let (count, written) = attempts(WRITE_PATIENCE * 2).await;
+        assert!(!written && count < 200, "{count}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_hangs_is_given_up() {
+        let attempts = AtomicU32::new(0);
+        stubborn("a test", || async {
+            if attempts.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
+        .await;
+        assert_eq!(attempts.into_inner(), 2);
     }
 }

@@ -1,7 +1,6 @@
 //! Voice agents: who talks to the caller.
 
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 
 use crate::agent::Protocol;
 
@@ -98,7 +97,7 @@ impl Store {
         .bind(settings.protocol.as_str())
         .bind(settings.url.as_deref())
         .bind(i64::from(settings.sample_rate_hz))
-        .bind(self.seal_headers(organization, id, &settings.headers)?)
+        .bind(self.seal_headers(organization, id, &settings.headers).await?)
         .bind(i64::from(settings.record))
         .bind(settings.parameters.to_string())
         .bind(now)
@@ -135,7 +134,7 @@ impl Store {
         .bind(settings.protocol.as_str())
         .bind(settings.url.as_deref())
         .bind(i64::from(settings.sample_rate_hz))
-        .bind(self.seal_headers(organization, id, &settings.headers)?)
+        .bind(self.seal_headers(organization, id, &settings.headers).await?)
         .bind(i64::from(settings.record))
         .bind(settings.parameters.to_string())
         .bind(now);
@@ -164,7 +163,7 @@ impl Store {
         let row = optional(query, &self.pool)
             .await?
             .ok_or(StoreError::NotFound { what: "agent" })?;
-        self.agent_of(&row)
+        self.opened(|| self.agent_of(&row)).await
     }
 
     /// A page of the agents of an organisation, by name: at most `limit` behind the name and id `after`.
@@ -188,7 +187,8 @@ impl Store {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| self.agent_of(row)).collect()
+        self.opened(|| rows.iter().map(|row| self.agent_of(row)).collect())
+            .await
     }
 
     /// Deletes an agent. Its numbers stay without one, its calls stay in the record.
@@ -208,14 +208,14 @@ impl Store {
         }
     }
 
-    fn seal_headers(
+    async fn seal_headers(
         &self,
         organization: &OrganizationId,
         id: &AgentId,
         headers: &SecretHeaders,
     ) -> Result<String, StoreError> {
         let plain = serde_json::json!(headers.expose()).to_string();
-        self.seal(place(organization.as_str(), id.as_str()), &plain)
+        self.seal(place(organization.as_str(), id.as_str()), &plain).await
     }
 
     /// Reads an agent from columns with these names.
@@ -246,28 +246,6 @@ impl Store {
             id,
             organization,
         })
-    }
-
-    /// Seals headers again that are under an older key. Every row is opened, so that a missing key shows at start.
-    pub(super) async fn reseal_agents(&self, tx: &mut Transaction<'static, Any>) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for row in sqlx::query("SELECT id, organization_id, headers_sealed FROM agents")
-            .fetch_all(&mut **tx)
-            .await?
-        {
-            let (id, organization): (String, String) = (get(&row, "id")?, get(&row, "organization_id")?);
-            let sealed: String = get(&row, "headers_sealed")?;
-            let plain = self.unseal(place(&organization, &id), &sealed)?;
-            if self.keyring.is_stale(&sealed) {
-                sqlx::query("UPDATE agents SET headers_sealed = $2 WHERE id = $1")
-                    .bind(&*id)
-                    .bind(self.seal(place(&organization, &id), &plain)?)
-                    .execute(&mut **tx)
-                    .await?;
-                count += 1;
-            }
-        }
-        Ok(count)
     }
 }
 

@@ -679,7 +679,7 @@ impl Store {
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(provider)
-            .bind(self.account_index(provider, account_id).unwrap_or_default())
+            .bind(self.account_index(provider, account_id)?.unwrap_or_default())
             .bind(provider_call_id.expose());
         optional(query, &self.pool).await?.as_ref().map(call_of).transpose()
     }

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
+use crate::keyring::DataKey;
+
 use super::numbers;
 use super::{
     AccountId, Columns, ConfigurationId, OrganizationId, Place, SecretJson, Store, StoreError, Unique, UnixMs, corrupt,
@@ -164,7 +166,7 @@ impl Store {
         configuration: &Configuration,
         account_id: Option<&AccountId>,
     ) -> Result<(), StoreError> {
-        let Some(index) = self.account_index(&configuration.provider, account_id) else {
+        let Some(index) = self.account_index(&configuration.provider, account_id)? else {
             return Ok(());
         };
         match self
@@ -215,6 +217,10 @@ impl Store {
     /// `Conflict` when the organisation has a configuration of this name.
     pub async fn create_configuration(&self, new: NewConfiguration, now: UnixMs) -> Result<Configuration, StoreError> {
         let account_id = new.account_id.filter(|id| !id.expose().is_empty());
+        let sealed = self
+            .seal_credentials(&new.organization, &new.id, &new.credentials, account_id.as_ref())
+            .await?;
+        let index = self.account_index(&new.provider, account_id.as_ref())?;
         let mut tx = self.begin().await?;
         if new.is_default_outbound {
             clear_default(&mut tx, &new.organization, now).await?;
@@ -227,8 +233,8 @@ impl Store {
         .bind(new.organization.as_str())
         .bind(&*new.name)
         .bind(&*new.provider)
-        .bind(self.seal_credentials(&new.organization, &new.id, &new.credentials, account_id.as_ref())?)
-        .bind(self.account_index(&new.provider, account_id.as_ref()))
+        .bind(sealed)
+        .bind(index)
         .bind(i64::from(new.is_default_outbound))
         .bind(now)
         .execute(&mut *tx)
@@ -260,6 +266,13 @@ impl Store {
         change: ConfigurationChange,
         now: UnixMs,
     ) -> Result<Configuration, StoreError> {
+        let sealed = match &change.credentials {
+            Some((credentials, account_id)) => {
+                let account_id = account_id.as_ref().filter(|id| !id.expose().is_empty());
+                Some(self.seal_credentials(organization, id, credentials, account_id).await?)
+            }
+            None => None,
+        };
         let mut tx = self.begin().await?;
         if let Some(name) = &change.name {
             sqlx::query("UPDATE telephony_configurations SET name = $3 WHERE id = $1 AND organization_id = $2")
@@ -270,7 +283,7 @@ impl Store {
                 .await
                 .map_err(conflict)?;
         }
-        if let Some((credentials, account_id)) = &change.credentials {
+        if let Some((_, account_id)) = &change.credentials {
             let account_id = account_id.as_ref().filter(|id| !id.expose().is_empty());
             let query =
                 sqlx::query("SELECT provider FROM telephony_configurations WHERE id = $1 AND organization_id = $2")
@@ -278,12 +291,12 @@ impl Store {
                     .bind(organization.as_str());
             let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
             let provider: String = get(&row, "provider")?;
-            let index = self.account_index(&provider, account_id);
+            let index = self.account_index(&provider, account_id)?;
             sqlx::query(
                 "UPDATE telephony_configurations SET credentials_sealed = $2, account_index = $3 WHERE id = $1",
             )
             .bind(id.as_str())
-            .bind(self.seal_credentials(organization, id, credentials, account_id)?)
+            .bind(sealed)
             .bind(index.as_deref())
             .execute(&mut *tx)
             .await?;
@@ -310,7 +323,7 @@ impl Store {
             .bind(organization.as_str())
             .bind(now);
         let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
-        let configuration = self.configuration_of(&row)?;
+        let configuration = self.opened(|| self.configuration_of(&row)).await?;
         tx.commit().await?;
         Ok(configuration)
     }
@@ -360,7 +373,7 @@ impl Store {
             .bind(id.as_str())
             .bind(organization.as_str());
         let row = optional(query, &self.pool).await?.ok_or(NO_SUCH)?;
-        self.configuration_of(&row)
+        self.opened(|| self.configuration_of(&row)).await
     }
 
     /// The configurations of an organisation in the order in which outbound calls consider them: the default, then the
@@ -376,7 +389,8 @@ impl Store {
             .bind(organization.as_str())
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| self.configuration_of(row)).collect()
+        self.opened(|| rows.iter().map(|row| self.configuration_of(row)).collect())
+            .await
     }
 
     /// A page of [`Self::configurations`], in the same order: at most `limit` behind the one that `after` describes by whether
@@ -419,14 +433,14 @@ impl Store {
             .bind(provider)
             .fetch_all(&self.pool)
             .await?;
-        let open = |row| match self.configuration_of(row) {
-            Ok(configuration) => Some(configuration),
-            Err(error) => {
-                tracing::error!(provider, %error, "a telephony configuration cannot be read");
-                None
+        let mut configurations = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match self.opened(|| self.configuration_of(row)).await {
+                Ok(configuration) => configurations.push(configuration),
+                Err(error) => tracing::error!(provider, %error, "a telephony configuration cannot be read"),
             }
-        };
-        Ok(rows.iter().filter_map(open).collect())
+        }
+        Ok(configurations)
     }
 
     /// Makes a configuration the default for outbound calls, in place of the one that is. It need not be active.
@@ -450,7 +464,7 @@ impl Store {
             .bind(organization.as_str())
             .bind(now);
         let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
-        let configuration = self.configuration_of(&row)?;
+        let configuration = self.opened(|| self.configuration_of(&row)).await?;
         tx.commit().await?;
         Ok(configuration)
     }
@@ -464,7 +478,7 @@ impl Store {
         provider: &str,
         account_id: &AccountId,
     ) -> Result<Option<Configuration>, StoreError> {
-        let Some(index) = self.account_index(provider, Some(account_id)) else {
+        let Some(index) = self.account_index(provider, Some(account_id))? else {
             return Ok(None);
         };
         let sql = format!(
@@ -472,7 +486,7 @@ impl Store {
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(provider).bind(index);
         match query.fetch_all(&self.pool).await?.as_slice() {
-            [row] => self.configuration_of(row).map(Some),
+            [row] => self.opened(|| self.configuration_of(row)).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -531,7 +545,7 @@ impl Store {
             .bind(organization.as_str())
             .bind(now);
         let row = optional(query, &self.writer).await?.ok_or(NO_SUCH)?;
-        self.configuration_of(&row)
+        self.opened(|| self.configuration_of(&row)).await
     }
 
     /// Deletes a configuration with its numbers. Its calls stay in the record.
@@ -581,15 +595,20 @@ impl Store {
         }
     }
 
-    pub(super) fn account_index(&self, provider: &str, account_id: Option<&AccountId>) -> Option<String> {
+    pub(super) fn account_index(
+        &self,
+        provider: &str,
+        account_id: Option<&AccountId>,
+    ) -> Result<Option<String>, StoreError> {
         account_id
             .filter(|id| !id.expose().is_empty())
-            .map(|id| self.keyring.blind_index(&format!("account:{provider}"), id.expose()))
+            .map(|id| self.blind_index(&account_domain(provider), id.expose()))
+            .transpose()
     }
 
-    /// The account id is sealed beside the credentials, so that the blind index can be made again under another key by
-    /// something that knows no provider's fields.
-    fn seal_credentials(
+    /// The account id is sealed beside the credentials, so that the blind index can be made by something that knows no
+    /// provider's fields.
+    async fn seal_credentials(
         &self,
         organization: &OrganizationId,
         id: &ConfigurationId,
@@ -598,7 +617,7 @@ impl Store {
     ) -> Result<String, StoreError> {
         let plain =
             json!({ "credentials": credentials.expose(), "account_id": account_id.map(AccountId::expose) }).to_string();
-        self.seal(place(organization.as_str(), id.as_str()), &plain)
+        self.seal(place(organization.as_str(), id.as_str()), &plain).await
     }
 
     fn unseal_credentials(
@@ -644,38 +663,36 @@ impl Store {
         })
     }
 
-    /// Seals credentials again that are under an older key, and makes their blind indexes again. Every row is opened, so
-    /// that a missing key shows at start.
-    pub(super) async fn reseal_configurations(&self, tx: &mut Transaction<'static, Any>) -> Result<u64, StoreError> {
-        let mut count = 0;
+    /// Makes the blind index of all configurations and of their numbers with a key that is new: the routes of a database from
+    /// before data keys existed are found again. Whether there are any.
+    pub(super) async fn index_accounts(
+        &self,
+        tx: &mut Transaction<'static, Any>,
+        key: &DataKey,
+    ) -> Result<bool, StoreError> {
         let rows =
             sqlx::query("SELECT id, organization_id, provider, credentials_sealed FROM telephony_configurations");
-        for row in rows.fetch_all(&mut **tx).await? {
-            let id = parse(&row, "id", ConfigurationId::try_from)?;
-            let organization = parse(&row, "organization_id", OrganizationId::try_from)?;
-            let sealed: String = get(&row, "credentials_sealed")?;
-            let (credentials, account_id) = self.unseal_credentials(organization.as_str(), id.as_str(), &sealed)?;
-            if !self.keyring.is_stale(&sealed) {
-                continue;
+        let rows = rows.fetch_all(&mut **tx).await?;
+        for row in &rows {
+            let (id, organization): (String, String) = (get(row, "id")?, get(row, "organization_id")?);
+            let sealed: String = get(row, "credentials_sealed")?;
+            let (_, account_id) = self.unseal_credentials(&organization, &id, &sealed)?;
+            let domain = account_domain(&get::<String>(row, "provider")?);
+            let index = account_id.map(|account| key.blind_index(&domain, account.expose()));
+            for sql in [
+                "UPDATE telephony_configurations SET account_index = $2 WHERE id = $1",
+                "UPDATE phone_numbers SET account_index = $2 WHERE configuration_id = $1",
+            ] {
+                let query = sqlx::query(sql).bind(&*id).bind(index.as_deref());
+                query.execute(&mut **tx).await?;
             }
-            let index = self.account_index(&get::<String>(&row, "provider")?, account_id.as_ref());
-            sqlx::query(
-                "UPDATE telephony_configurations SET credentials_sealed = $2, account_index = $3 WHERE id = $1",
-            )
-            .bind(id.as_str())
-            .bind(self.seal_credentials(&organization, &id, &credentials, account_id.as_ref())?)
-            .bind(index.as_deref())
-            .execute(&mut **tx)
-            .await?;
-            sqlx::query("UPDATE phone_numbers SET account_index = $2 WHERE configuration_id = $1")
-                .bind(id.as_str())
-                .bind(index.as_deref())
-                .execute(&mut **tx)
-                .await?;
-            count += 1;
         }
-        Ok(count)
+        Ok(!rows.is_empty())
     }
+}
+
+fn account_domain(provider: &str) -> String {
+    format!("account:{provider}")
 }
 
 async fn clear_default(

@@ -80,6 +80,7 @@ impl Store {
         secret: &WebhookSecret,
         now: UnixMs,
     ) -> Result<WebhookEndpoint, StoreError> {
+        let sealed = self.seal_secret(organization, id, secret).await?;
         let mut tx = self.begin().await?;
         // The row's lock: two at once may not both be the last one.
         let organizations = sqlx::query("UPDATE organizations SET name = name WHERE id = $1")
@@ -110,7 +111,7 @@ impl Store {
         .bind(settings.description.as_deref())
         .bind(written(settings.event_types.as_deref()))
         .bind(i64::from(settings.enabled))
-        .bind(self.seal_secret(organization, id, secret)?)
+        .bind(sealed)
         .bind(now)
         .execute(&mut *tx)
         .await?;
@@ -126,7 +127,7 @@ impl Store {
         })
     }
 
-    fn seal_secret(
+    async fn seal_secret(
         &self,
         organization: &OrganizationId,
         id: &WebhookEndpointId,
@@ -136,6 +137,7 @@ impl Store {
             place(organization.as_str(), id.as_str(), "secret_sealed"),
             secret.expose(),
         )
+        .await
     }
 
     /// The endpoints of an organisation, oldest first.
@@ -209,6 +211,7 @@ impl Store {
         secret: &WebhookSecret,
         now: UnixMs,
     ) -> Result<UnixMs, StoreError> {
+        let key = self.sealing_key(organization.as_str()).await?;
         let mut tx = self.begin().await?;
         // With the row's lock in hand, so that of two rotations at once neither loses the other's secret.
         let query = sqlx::query(
@@ -219,17 +222,17 @@ impl Store {
         .bind(now);
         let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
         let (organization, row_id) = (organization.as_str(), id.as_str());
-        let current = self.unseal(
-            place(organization, row_id, "secret_sealed"),
-            &get::<String>(&row, "secret_sealed")?,
-        )?;
+        let sealed: String = get(&row, "secret_sealed")?;
+        let current = self
+            .opened(|| self.unseal(place(organization, row_id, "secret_sealed"), &sealed))
+            .await?;
         let until = now.saturating_add(UnixMs::try_from(OLD_SECRET_FOR.as_millis()).unwrap_or(UnixMs::MAX));
         sqlx::query(
             "UPDATE webhook_endpoints SET secret_sealed = $2, previous_secret_sealed = $3, previous_secret_until = $4 WHERE id = $1",
         )
         .bind(row_id)
-        .bind(self.seal(place(organization, row_id, "secret_sealed"), secret.expose())?)
-        .bind(self.seal(place(organization, row_id, "previous_secret_sealed"), &current)?)
+        .bind(key.seal(place(organization, row_id, "secret_sealed"), secret.expose())?)
+        .bind(key.seal(place(organization, row_id, "previous_secret_sealed"), &current)?)
         .bind(until)
         .execute(&mut *tx)
         .await?;
@@ -273,18 +276,27 @@ impl Store {
         let Some(row) = optional(query, &self.pool).await? else {
             return Ok(None);
         };
-        let organization: String = get(&row, "organization_id")?;
+        self.opened(|| self.target_of(id, &row, now)).await.map(Some)
+    }
+
+    fn target_of(
+        &self,
+        id: &WebhookEndpointId,
+        row: &AnyRow,
+        now: UnixMs,
+    ) -> Result<(String, Vec<WebhookSecret>), StoreError> {
+        let organization: String = get(row, "organization_id")?;
         let open = |column, sealed: String| {
             let text = self.unseal(place(&organization, id.as_str(), column), &sealed)?;
             WebhookSecret::parse(&text).ok_or_else(|| corrupt(column, "no secret"))
         };
-        let mut secrets = vec![open("secret_sealed", get(&row, "secret_sealed")?)?];
-        if get::<Option<i64>>(&row, "previous_secret_until")?.is_some_and(|until| until > now)
-            && let Some(sealed) = get::<Option<String>>(&row, "previous_secret_sealed")?
+        let mut secrets = vec![open("secret_sealed", get(row, "secret_sealed")?)?];
+        if get::<Option<i64>>(row, "previous_secret_until")?.is_some_and(|until| until > now)
+            && let Some(sealed) = get::<Option<String>>(row, "previous_secret_sealed")?
         {
             secrets.push(open("previous_secret_sealed", sealed)?);
         }
-        Ok(Some((get(&row, "url")?, secrets)))
+        Ok((get(row, "url")?, secrets))
     }
 
     /// Forgets replaced secrets whose time is over.
@@ -300,39 +312,6 @@ impl Store {
         .execute(&self.writer)
         .await?;
         Ok(())
-    }
-
-    /// Seals secrets again that are under an older key. Every row is opened, so that a missing key shows at start.
-    pub(super) async fn reseal_webhook_endpoints(&self, tx: &mut Transaction<'static, Any>) -> Result<u64, StoreError> {
-        let mut count = 0;
-        let sql = format!("SELECT id, organization_id, {SECRETS} FROM webhook_endpoints");
-        for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut **tx).await? {
-            let (id, organization): (String, String) = (get(&row, "id")?, get(&row, "organization_id")?);
-            for (column, sql) in [
-                (
-                    "secret_sealed",
-                    "UPDATE webhook_endpoints SET secret_sealed = $2 WHERE id = $1",
-                ),
-                (
-                    "previous_secret_sealed",
-                    "UPDATE webhook_endpoints SET previous_secret_sealed = $2 WHERE id = $1",
-                ),
-            ] {
-                let Some(sealed) = get::<Option<String>>(&row, column)? else {
-                    continue;
-                };
-                let plain = self.unseal(place(&organization, &id, column), &sealed)?;
-                if self.keyring.is_stale(&sealed) {
-                    sqlx::query(sql)
-                        .bind(&*id)
-                        .bind(self.seal(place(&organization, &id, column), &plain)?)
-                        .execute(&mut **tx)
-                        .await?;
-                    count += 1;
-                }
-            }
-        }
-        Ok(count)
     }
 }
 

@@ -22,7 +22,8 @@ impl LeaseKey {
 
 impl Store {
     /// Takes a lease, or renews one's own, until `now + ttl`. `false` while somebody else has it. Processes that share a
-    /// database must agree on the time of day to within a fraction of `ttl`.
+    /// database must agree on the time of day to within a fraction of `ttl`: a lease that ends later than it could if that were
+    /// so is from before the clock was set back, and is nobody's.
     ///
     /// # Errors
     /// The database fails. Who cannot tell does not have the lease.
@@ -36,12 +37,14 @@ impl Store {
         let query = sqlx::query(
             "INSERT INTO event_socket_leases (lease_key, owner, expires_at) VALUES ($1, $2, $3) \
              ON CONFLICT (lease_key) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at \
-             WHERE event_socket_leases.owner = excluded.owner OR event_socket_leases.expires_at <= $4 RETURNING lease_key",
+             WHERE event_socket_leases.owner = excluded.owner OR event_socket_leases.expires_at <= $4 \
+             OR event_socket_leases.expires_at > $5 RETURNING lease_key",
         )
         .bind(&*key.0)
         .bind(owner)
-        .bind(now.saturating_add(UnixMs::try_from(ttl.as_millis()).unwrap_or(UnixMs::MAX)))
-        .bind(now);
+        .bind(after(now, ttl))
+        .bind(now)
+        .bind(after(now, ttl * 2));
         Ok(optional(query, &self.writer).await?.is_some())
     }
 
@@ -57,6 +60,10 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+fn after(now: UnixMs, time: Duration) -> UnixMs {
+    now.saturating_add(UnixMs::try_from(time.as_millis()).unwrap_or(UnixMs::MAX))
 }
 
 #[cfg(test)]
@@ -120,6 +127,20 @@ mod tests {
         }
         let winners = asking.join_all().await.into_iter().filter(|&won| won).count();
         assert_eq!(winners, 1);
+    }
+
+    #[tokio::test]
+    async fn a_lease_from_before_the_clock_was_set_back_does_not_last_for_hours() {
+        let (one, other) = two().await;
+        let hour = 3_600_000;
+        assert!(one.take_lease(&key(), "one", TTL, hour).await.unwrap());
+        // A clock that is a little behind takes nothing away.
+        assert!(!other.take_lease(&key(), "other", TTL, hour - 20_000).await.unwrap());
+        assert!(other.take_lease(&key(), "other", TTL, 0).await.unwrap());
+        assert!(!one.take_lease(&key(), "one", TTL, 1).await.unwrap());
+        // Whoever has it keeps it, whatever the clock does.
+        assert!(other.take_lease(&key(), "other", TTL, hour).await.unwrap());
+        assert!(other.take_lease(&key(), "other", TTL, 2).await.unwrap());
     }
 
     #[tokio::test]

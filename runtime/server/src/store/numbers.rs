@@ -272,7 +272,7 @@ impl Store {
         configuration: &Configuration,
         address: &Address,
     ) -> Result<(), StoreError> {
-        let index = self.account_index(&configuration.provider, configuration.account_id.as_ref());
+        let index = self.account_index(&configuration.provider, configuration.account_id.as_ref())?;
         let organization = &configuration.organization;
         match self
             .number_holder(organization, &configuration.provider, index.as_deref(), address)
@@ -476,11 +476,11 @@ impl Store {
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(provider)
             .bind(callee.expose())
-            .bind(self.account_index(provider, account_id).unwrap_or_default());
+            .bind(self.account_index(provider, account_id)?.unwrap_or_default());
         let rows = query.fetch_all(&self.pool).await?;
         match rows.as_slice() {
             [] => Ok(None),
-            [row] => self.route_of(row).map(Some),
+            [row] => self.opened(|| self.route_of(row)).await.map(Some),
             _ => {
                 tracing::error!(
                     provider,
@@ -507,7 +507,10 @@ impl Store {
             .bind(configuration.as_str())
             .bind(callee.expose());
         let row = optional(query, &self.pool).await?;
-        row.as_ref().map(|row| self.route_of(row)).transpose()
+        match &row {
+            Some(row) => self.opened(|| self.route_of(row)).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn route_of(&self, row: &AnyRow) -> Result<Route, StoreError> {

@@ -269,6 +269,22 @@ mod tests {
         assert!(!store.claim_state(&scope, "nonce", ms(10), 29).await.unwrap());
     }
     #[tokio::test]
+    async fn a_claim_stays_one_when_the_clock_is_set_back() {
+        let store = testing::open().await;
+        let acme = store.organization("Acme").await;
+        let scope = Scope {
+            organization: acme.clone(),
+            configuration: store.configuration(&acme, "one", None).await.id,
+            provider: "testphone".to_owned(),
+        };
+        assert!(store.claim_state(&scope, "nonce", ms(10), 1_000).await.unwrap());
+        for now in [999, 0, 1_009] {
+            assert!(!store.claim_state(&scope, "nonce", ms(10), now).await.unwrap());
+            store.purge_expired_state(now).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn whoever_has_a_claim_may_claim_again() {
         let store = testing::open().await;
         let acme = store.organization("Acme").await;

@@ -243,7 +243,7 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
             } = Opened::open(settings).await?;
             let digest = catalogue.find(&operator, &name, &digest).await?.digest;
             catalogue.remove(&operator, &name, &digest).await?;
-            gateway::engine(&settings, &settings.keyring()?)?.forget(&digest);
+            gateway::engine(&settings)?.forget(&digest);
             say!("{name}: sha256:{digest} is removed.");
         }
         InstalledCommand::Pull {
@@ -298,7 +298,7 @@ impl Opened {
         let mut settings = Settings::load(&args.flags())?;
         settings.program = Some(THIS_PROGRAM.into());
         settings.prepare_data_dir()?;
-        let store = Store::open(&settings.database_url, settings.keyring()?, &StoreOptions::default()).await?;
+        let store = Store::open(&settings.database_url, settings.clone(), &StoreOptions::default()).await?;
         let catalogue = Catalogue::new(store.clone(), &settings.data_dir, Clock::system());
         Ok(Self {
             settings,
@@ -366,10 +366,7 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
             None => bail!("there is no organization `{name}`; `strowger org create` makes one"),
         },
     };
-    let installer = Installer::new(
-        gateway::engine(&settings, &settings.keyring()?)?,
-        InstallOptions::of(&settings),
-    );
+    let installer = Installer::new(gateway::engine(&settings)?, InstallOptions::of(&settings));
     let upload = Upload {
         bytes,
         signature,

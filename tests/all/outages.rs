@@ -1,0 +1,156 @@
+//! The database goes away while calls run. With a PostgreSQL of their own (`tests/postgres/server`), whatever the suite runs
+//! with: others must not notice.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use strowger_simulator::CallerScript;
+use strowger_simulator::agent::{AgentDo, AgentScript};
+
+use crate::harness::{DEADLINE, Installation, Scenario, eventually, finished, ms, stream, tone};
+
+/// A server that this test alone uses; removed with it.
+struct Postgres {
+    folder: PathBuf,
+    url: String,
+}
+
+impl Postgres {
+    /// None where PostgreSQL is not installed, which is said.
+    fn start() -> Option<Self> {
+        let folder = PathBuf::from(format!("/tmp/strowger-outage-{}", uuid()));
+        let started = Self::run("start", &folder);
+        if started.status.code() == Some(77) {
+            println!("SKIPPED: {}", String::from_utf8_lossy(&started.stderr));
+            return None;
+        }
+        let url = printed(&started);
+        Some(Self { folder, url })
+    }
+
+    fn run(command: &str, folder: &PathBuf) -> Output {
+        let server = strowger_tests::root().join("tests/postgres/server");
+        let mut run = Command::new(server);
+        run.arg(command).arg(folder).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// As a power cut would.
+    fn kill(&self) {
+        printed(&Self::run("kill", &self.folder));
+    }
+
+    fn start_again(&self) {
+        assert_eq!(printed(&Self::run("start", &self.folder)), self.url);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        Self::run("remove", &self.folder);
+    }
+}
+
+#[track_caller]
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
+}
+
+fn uuid() -> String {
+    let unique = tempfile::Builder::new().prefix("").tempdir().unwrap();
+    unique.path().file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// Runs beside the threads that serve the call.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+/// Says something, hears an answer, presses a key.
+fn caller() -> CallerScript {
+    CallerScript::new()
+        .speak(tone(500.0, 300))
+        .wait_heard(ms(500), DEADLINE)
+        .press('7')
+        .stay()
+}
+
+async fn works(installation: &Installation) {
+    let status = installation.api.get("/agents").await.status;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_go_on_without_the_database_and_their_records_are_complete_afterwards() {
+    let Some(server) = blocking(Postgres::start).await else {
+        return;
+    };
+    let server = std::sync::Arc::new(server);
+    let installation = Scenario::native(16_000, AgentScript::new())
+        .recorded()
+        .setting("database_url", &server.url)
+        .start()
+        .await;
+    let call = installation.call_in(caller());
+    let agent = installation.conversation().await;
+    agent
+        .wait_until(DEADLINE, |agent| agent.heard_duration() > ms(200))
+        .await
+        .unwrap();
+
+    let stopping = server.clone();
+    blocking(move || stopping.kill()).await;
+    // Both hear each other, keys are told, and the call ends as it should.
+    agent.perform(AgentDo::Say(tone(600.0, 1_500)));
+    agent.perform(AgentDo::Mark("said".to_owned()));
+    agent
+        .wait_until(DEADLINE, |agent| agent.digits == "7" && !agent.marks.is_empty())
+        .await
+        .unwrap();
+    // Clients and callers are told at once what is the matter, instead of being kept waiting.
+    let reply = installation.api.get("/agents").await;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert_eq!(reply.json()["retryable"], true);
+    let refused = finished(&installation.call_in(caller())).await;
+    assert!(refused.streams.is_empty(), "{refused:#?}");
+    agent.perform(AgentDo::HangUp);
+    installation.hung_up_at_carrier(&call).await;
+    let report = finished(&call).await;
+    assert!(stream(&report).heard_duration() >= ms(1_400), "{report:#?}");
+
+    let starting = server.clone();
+    blocking(move || starting.start_again()).await;
+    let record = installation.closed_call().await;
+    assert_eq!(record["outcome"]["status"], "completed", "{record}");
+    assert_eq!(record["outcome"]["digits"], 1, "{record}");
+    assert!(record["has_recording"] == true, "{record}");
+    let events = installation.events(&record).await;
+    let numbers: Vec<u64> = events.iter().map(|event| event["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    let kinds = installation.kinds(&record).await;
+    for kind in [
+        "media_connected",
+        "agent_connected",
+        "dtmf",
+        "agent_hung_up",
+        "hang_up_done",
+    ] {
+        let count = kinds.iter().filter(|found| *found == kind).count();
+        assert_eq!(count, 1, "{kind} in {kinds:?}");
+    }
+    eventually("the session is over", async || {
+        (installation.gateway.exchange().live_calls() == 0).then_some(())
+    })
+    .await;
+    // And everything works again.
+    works(&installation).await;
+    let call = installation.call_in(CallerScript::new().speak(tone(500.0, 300)).hang_up());
+    finished(&call).await;
+    let completed = async || {
+        let calls = installation.calls().await;
+        let over = |call: &Value| call["state"] == "completed";
+        (calls.len() == 2 && calls.iter().all(over)).then_some(())
+    };
+    eventually("the next call is recorded", completed).await;
+}
