@@ -342,6 +342,10 @@ bench: providers
     cargo build --locked --release --package strowger-server --package strowger-simulator
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}"
 
+# Measure the database: routes with up to a million numbers, and the rotation of 100 000 secrets, on SQLite and PostgreSQL
+bench-store: providers
+    tests/postgres/server run cargo bench --locked --package strowger-tests --bench store
+
 # Measure what a sandboxed provider costs in each language, and what hostile guests do to other people's calls (docs/sandbox.md); about five minutes beside the builds
 bench-sandbox: samples providers guests
     cargo build --locked --release --package strowger-server --package strowger-simulator

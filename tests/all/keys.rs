@@ -99,8 +99,8 @@ async fn without_its_key_the_gateway_runs_says_so_and_goes_on_when_it_is_back() 
     assert!(!path.exists(), "no new key is made beside a database");
 
     let configurations = "/organizations/telephony-configs";
-    let numbers = format!("{configurations}/{}/phone-numbers", installation.ids.configuration);
-    assert_eq!(installation.api.get(&numbers).await.status, 200);
+    // What needs no secret goes on.
+    assert_eq!(installation.api.get("/calls").await.status, 200);
     for reply in [
         installation.api.get(configurations).await,
         installation.api.get("/agents").await,

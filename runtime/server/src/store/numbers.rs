@@ -149,6 +149,10 @@ const SELECT_ROUTE: &str = "\
     FROM phone_numbers n JOIN telephony_configurations c ON c.id = n.configuration_id \
     LEFT JOIN agents a ON a.id = n.agent_id AND a.organization_id = n.organization_id";
 
+/// By its address: how many numbers there are does not matter, only how often one of them exists.
+const BY_ACCOUNT: &str = "WHERE n.provider = $1 AND n.address_normalized = $2 AND COALESCE(n.account_index, '') = $3 \
+                          AND n.is_active = 1 AND c.inactive = 0 LIMIT 2";
+
 impl Store {
     /// Creates a number.
     ///
@@ -469,10 +473,7 @@ impl Store {
         if account_id.is_some_and(|id| id.expose().is_empty()) {
             return Ok(None);
         }
-        let sql = format!(
-            "{SELECT_ROUTE} WHERE n.provider = $1 AND n.address_normalized = $2 AND COALESCE(n.account_index, '') = $3 \
-             AND n.is_active = 1 AND c.inactive = 0 LIMIT 2"
-        );
+        let sql = format!("{SELECT_ROUTE} {BY_ACCOUNT}");
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(provider)
             .bind(callee.expose())
@@ -579,8 +580,8 @@ async fn clear_default(
 
 #[cfg(test)]
 mod tests {
-    use super::super::ConfigurationFacts;
     use super::super::testing::{self, TestStore};
+    use super::super::{Backend, ConfigurationFacts};
     use super::*;
 
     fn address(text: &str) -> Address {
@@ -700,6 +701,28 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[tokio::test]
+    async fn a_route_is_found_by_indexes_alone() {
+        let store = testing::open().await;
+        let mut tx = store.begin().await.unwrap();
+        let (explain, column) = match store.backend {
+            Backend::Sqlite => ("EXPLAIN QUERY PLAN", "detail"),
+            Backend::Postgres => {
+                // An empty table is read from end to end, whatever indexes there are.
+                let query = sqlx::query("SET LOCAL enable_seqscan = off");
+                query.execute(&mut *tx).await.unwrap();
+                ("EXPLAIN", "QUERY PLAN")
+            }
+        };
+        let sql = format!("{explain} {SELECT_ROUTE} {BY_ACCOUNT}");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind("p").bind("+1").bind("i");
+        let rows = query.fetch_all(&mut *tx).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| get(row, column).unwrap()).collect();
+        let plan = plan.join("\n");
+        assert!(plan.contains("phone_numbers_"), "{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("Seq Scan"), "{plan}");
     }
 
     #[tokio::test]
