@@ -99,6 +99,12 @@ async fn without_its_key_the_gateway_runs_says_so_and_goes_on_when_it_is_back() 
     assert!(!path.exists(), "no new key is made beside a database");
 
     let configurations = "/organizations/telephony-configs";
+    let ready = reqwest::get(format!("{}/readyz", installation.base())).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(
+        ready.text().await.unwrap(),
+        json!({ "status": "encryption_key_unavailable" }).to_string()
+    );
     // What needs no secret goes on.
     assert_eq!(installation.api.get("/calls").await.status, 200);
     for reply in [

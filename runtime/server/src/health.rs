@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::exchange::Exchange;
+use crate::store::Secrets;
 
 /// How long the database may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,6 +27,8 @@ enum Status {
     Draining,
     /// The database does not answer: calls in progress go on, new ones cannot be recorded.
     DatabaseUnavailable,
+    /// The encryption key is missing, or another one: calls need stored secrets. The log says more.
+    EncryptionKeyUnavailable,
     /// No provider takes calls.
     NoProviders,
 }
@@ -60,7 +63,8 @@ async fn status(exchange: &Exchange) -> Status {
         return Status::NoProviders;
     }
     match tokio::time::timeout(PING_TIMEOUT, exchange.store().ping()).await {
-        Ok(Ok(())) => Status::Ready,
+        Ok(Ok(())) if exchange.store().secrets() == Secrets::Available => Status::Ready,
+        Ok(Ok(())) => Status::EncryptionKeyUnavailable,
         _ => Status::DatabaseUnavailable,
     }
 }
