@@ -28,7 +28,7 @@ use crate::signature::TrustedSigner;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 24] = [
+const NAMES: [(&str, &str); 25] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
     ("metrics_listen", "address and port where Prometheus may scrape metrics"),
@@ -94,6 +94,8 @@ const NAMES: [(&str, &str); 24] = [
 
 /// Read from the environment alone: a key in a command line or a settings file is soon in a backup or a process list.
 const KEY_VARIABLE: &str = "STROWGER_ENCRYPTION_KEY";
+/// The database in the data directory.
+const DATABASE_FILE: &str = "strowger.db";
 const CONFIG_VARIABLE: &str = "STROWGER_CONFIG";
 
 /// Where a value came from.
@@ -406,7 +408,7 @@ impl Settings {
                 cure,
             });
         }
-        let database_file = data_dir.join("strowger.db");
+        let database_file = data_dir.join(DATABASE_FILE);
         let database_url = found.check("database_url", |text| database_url(text).map_err(str::to_owned))?;
         let encryption_key = match env(KEY_VARIABLE) {
             Some(value) => Some(SecretText(value.into_string().map_err(|_| SettingsError::Key {

@@ -815,7 +815,7 @@ mod sqlite_tests {
         std::fs::write(&path, bytes).unwrap();
 
         let store = test.again(KEY).await.unwrap();
-        let error = store.agents(&organization).await.unwrap_err();
+        let error = store.agents(&organization, None, 500).await.unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error:?}");
         assert!(error.to_string().contains("backup"), "{error}");
         assert_eq!(

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::keyring::Keyring;
 
-use super::{Flags, Found, NAMES, Origin, Settings, SettingsError};
+use super::{DATABASE_FILE, Flags, Found, NAMES, Origin, Settings, SettingsError, sqlite_url};
 
 /// One setting as it is in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +55,11 @@ impl Settings {
     /// # Errors
     /// As for [`Settings::keyring`].
     pub fn present_keyring(&self) -> Result<Option<Keyring>, SettingsError> {
-        let no_key = self.encryption_key.is_none() && !self.encryption_key_file.exists();
-        let no_database = self.database_file.as_ref().is_some_and(|file| !file.exists());
+        let no_key = self.encryption_key.is_none()
+            && self.encryption_key_command.is_none()
+            && !self.encryption_key_file.exists();
+        let file = self.data_dir.join(DATABASE_FILE);
+        let no_database = self.database_url == sqlite_url(&file) && !file.exists();
         if no_key && no_database {
             return Ok(None);
         }
@@ -70,6 +73,7 @@ impl Settings {
         let meter = &self.budgets.meter;
         match name {
             "data_dir" => self.data_dir.display().to_string(),
+            "encryption_key_command" => self.encryption_key_command.clone().unwrap_or_else(none),
             "listen" => self.listen.to_string(),
             "metrics_listen" => self.metrics_listen.map_or_else(none, |address| address.to_string()),
             "public_base_url" => self.public_url(self.listen).to_string(),

@@ -418,7 +418,8 @@ impl Store {
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(|row| self.configuration_of(row)).collect()
+        self.opened(|| rows.iter().map(|row| self.configuration_of(row)).collect())
+            .await
     }
 
     /// All active configurations of a provider, whosever they are. One that does not open is left out and logged: the

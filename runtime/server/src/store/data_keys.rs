@@ -487,7 +487,7 @@ mod tests {
         store.ping().await.unwrap();
 
         has_no_key(store.find_configuration(&organization, &configuration.id).await);
-        has_no_key(store.agents(&organization).await);
+        has_no_key(store.agents(&organization, None, 500).await);
         has_no_key(route(&store).await);
         let settings = testing::agent_settings("another");
         has_no_key(
@@ -541,16 +541,16 @@ mod tests {
                 reason: "it is gone".to_owned()
             }
         );
-        has_no_key(store.agents(&organization).await);
+        has_no_key(store.agents(&organization, None, 500).await);
         store.refresh_keys().await.unwrap();
         *file.0.lock().unwrap() = Some(KEY);
         store.refresh_keys().await.unwrap();
-        has_no_key(store.agents(&organization).await);
+        has_no_key(store.agents(&organization, None, 500).await);
         tokio::time::pause();
         tokio::time::advance(ASK_INTERVAL).await;
         tokio::time::resume();
         store.refresh_keys().await.unwrap();
-        assert_eq!(store.agents(&organization).await.unwrap().len(), 1);
+        assert_eq!(store.agents(&organization, None, 500).await.unwrap().len(), 1);
         assert_eq!(route(&store).await.unwrap(), Some(agent.id));
     }
 
@@ -634,11 +634,11 @@ mod tests {
         }
         // With another key nothing is changed.
         let store = test.again(NEW_KEY).await.unwrap();
-        has_no_key(store.agents(&organization).await);
+        has_no_key(store.agents(&organization, None, 500).await);
         assert_eq!(store.key_report().await.unwrap().without_data_key, 2);
 
         let store = test.again(KEY).await.unwrap();
-        assert_eq!(store.agents(&organization).await.unwrap()[0].id, agent.id);
+        assert_eq!(store.agents(&organization, None, 500).await.unwrap()[0].id, agent.id);
         let found = store
             .find_configuration(&organization, &configuration.id)
             .await
