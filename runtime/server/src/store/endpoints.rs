@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
 use super::{OrganizationId, Place, Store, StoreError, UnixMs, WebhookEndpointId, corrupt, flag, get, optional, parse};
 use crate::outbox::{EventType, WebhookSecret};
