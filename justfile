@@ -369,7 +369,8 @@ fuzz seconds="60" target="":
         echo "$name: $(tail -n 1 "$work/log")"
     }
     export -f run
-    names={{ if target == "" { "$(sed -n 's/^name = \"fuzz-\(.*\)\"/\1/p' fuzz/Cargo.toml)" } else { target } }}
+    names="{{ target }}"
+    if [ -z "$names" ]; then names=$(sed -n 's/^name = "fuzz-\(.*\)"/\1/p' fuzz/Cargo.toml); fi
     # Twice as many at a time as there are processors: each has half a processor for its time, and the whole takes half as long.
     echo "Fuzzing for {{ seconds }} s each:" $names
     printf '%s\n' $names | xargs --max-procs="$(($(nproc) * 2))" --max-args=1 bash -euo pipefail -c 'run "$0"'
