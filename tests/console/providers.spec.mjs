@@ -2,7 +2,8 @@
 
 import { Installation, expect, picture, signIn, test } from './gateway.mjs';
 
-const TOY = new URL('../../target/wasm32-wasip2/component/strowger_toy_guest.wasm', import.meta.url).pathname;
+/** The sample of the Rust SDK: an organisation's own, as far as the gateway knows. */
+const SAMPLE = new URL('../../target/samples/rust.wasm', import.meta.url).pathname;
 
 test('a provider of one’s own: examined, read, adopted with its hosts, and then in the gallery', async ({ page, installation, accidents }) => {
   accidents.allow(/status of (401|422)/); // provoked: no session yet, no file, and a host that nobody confirmed
@@ -15,28 +16,28 @@ test('a provider of one’s own: examined, read, adopted with its hosts, and the
   await dialog.getByLabel('Component').setInputFiles({ name: 'nothing.wasm', mimeType: 'application/wasm', buffer: Buffer.from('nothing') });
   await dialog.getByRole('button', { name: 'Examine and install' }).click();
   await expect(dialog.getByRole('alert')).toContainText('not_a_provider');
-  await dialog.getByLabel('Component').setInputFiles(TOY);
+  await dialog.getByLabel('Component').setInputFiles(SAMPLE);
   await dialog.getByRole('button', { name: 'Examine and install' }).click();
 
-  await expect(page.getByRole('heading', { name: 'Toyphone', level: 1 })).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByRole('heading', { name: 'Example Telecom', level: 1 })).toBeVisible({ timeout: 60_000 });
   await expect(page.getByText('Waits')).toBeVisible();
   await expect(page.getByRole('heading', { name: 'Sends requests to' })).toBeVisible();
-  await expect(page.getByText('sealed: it never sees what was entered')).toBeVisible();
+  await expect(page.getByText('sealed: it never sees what was entered').first()).toBeVisible();
   await picture(page, 'permissions');
 
   await page.getByRole('button', { name: /^Adopt version/ }).click();
   const adopt = page.getByRole('dialog');
   await adopt.getByRole('button', { name: 'Adopt' }).click();
   await expect(adopt.getByRole('alert')).toContainText('unconfirmed_hosts');
-  await adopt.getByLabel('api.toyphone.example').check();
+  await adopt.getByLabel('api.example-telecom.example').check();
   await picture(page, 'adopt');
   await adopt.getByRole('button', { name: 'Adopt' }).click();
   await expect(page.getByText('Takes calls', { exact: true })).toBeVisible();
 
   await page.goto('/console/#/configurations/new');
-  await expect(page.getByRole('link', { name: 'Connect Toyphone' })).toBeVisible();
+  await expect(page.getByRole('link', { name: 'Connect Example Telecom' })).toBeVisible();
   await page.goto('/console/#/providers');
-  await expect(page.getByRole('row', { name: /Toyphone/ })).toContainText('your organisation');
+  await expect(page.getByRole('row', { name: /Example Telecom/ })).toContainText('your organisation');
   await picture(page, 'providers');
 });
 

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::body::Body;
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use serde::Serialize;
 use serde_json::Value;
 use strowger_call::{CallId, Direction};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use tower_http::services::ServeFile;
 use utoipa::{IntoParams, ToSchema};
 
 use super::authentication::Caller;
@@ -24,9 +23,6 @@ use super::{ApiError, OperationError, Operations, transfers};
 use crate::store::{
     AgentId, CallFilter, CallRecord, CallState, ConfigurationId, EventRecord, NumberId, OrganizationId,
 };
-
-/// How much of a recording is in memory at once.
-const CHUNK_BYTES: usize = 64 * 1024;
 
 /// A call's record.
 #[derive(Debug, Serialize, ToSchema)]
@@ -283,32 +279,30 @@ pub(super) async fn hang_up<O: Operations>(
 ///
 /// Stereo: the caller on the left, the agent on the right.
 #[utoipa::path(get, path = "/api/v1/calls/{call}/recording", tag = "Calls", operation_id = "readCallRecording",
-    responses((status = 200, description = "WAV.", content_type = "audio/wav", body = Binary)))]
+    responses((status = 200, description = "WAV.", content_type = "audio/wav", body = Binary),
+        (status = 206, description = "The part that the header `range` asks for.", content_type = "audio/wav", body = Binary)))]
 pub(super) async fn recording<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let call = find(operations.as_ref(), &organization, &id).await?;
     let path = operations
         .recording_file(&call)
         .ok_or(ApiError::NotFound("recording"))?;
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => ApiError::NotFound("recording"),
-        _ => ApiError::Operation(OperationError::Internal(format!("cannot read a recording: {error}"))),
-    };
-    let file = File::open(path).await.map_err(unreadable)?;
-    let length = file.metadata().await.map_err(unreadable)?.len();
-    let chunks = stream::try_unfold(file, |mut file| async move {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let count = file.read(&mut chunk).await?;
-        chunk.truncate(count);
-        Ok::<_, std::io::Error>((count > 0).then(|| (Bytes::from(chunk), file)))
-    });
-    let mut response = Body::from_stream(chunks).into_response();
+    // In parts for whoever asks for parts: a browser must, to begin in the middle.
+    let served = ServeFile::new(path)
+        .try_call(request)
+        .await
+        .map_err(|error| ApiError::Operation(OperationError::Internal(format!("cannot read a recording: {error}"))))?;
+    if served.status() == StatusCode::NOT_FOUND {
+        return Err(ApiError::NotFound("recording"));
+    }
+    let mut response = served.map(Body::new);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     if let Ok(disposition) = HeaderValue::try_from(format!("inline; filename=\"{}.wav\"", call.id)) {
         headers.insert(header::CONTENT_DISPOSITION, disposition);
     }

@@ -1467,6 +1467,21 @@ async fn calls_are_listed_read_and_ended() {
         );
         assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap(), bytes);
     }
+    // A player that begins in the middle gets the middle; nobody gets what is not there.
+    for (range, status, length) in [
+        ("bytes=100-299", StatusCode::PARTIAL_CONTENT, 200),
+        ("bytes=199990-", StatusCode::PARTIAL_CONTENT, 10),
+        ("bytes=200000-", StatusCode::RANGE_NOT_SATISFIABLE, 0),
+    ] {
+        let request = Request::builder()
+            .uri(format!("{path}/recording"))
+            .header(header::RANGE, range)
+            .header(header::AUTHORIZATION, format!("Bearer {}", server.key));
+        let response = server.raw(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{range}");
+        let part = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        assert_eq!(part.len(), length, "{range}");
+    }
 }
 
 #[tokio::test]
