@@ -126,7 +126,7 @@ function confirmHosts({ version, page, text, lead, share, send }) {
         label: host.chosen_by_field ? `the host that the field “${host.chosen_by_field}” names` : host.host,
       })),
     ].filter(Boolean),
-    values: { ...(share === undefined ? {} : { share: share / 10 }), ...Object.fromEntries(declared.map((host, index) => [`host_${index}`, version.granted_hosts.includes(host.host)])) },
+    values: { ...(share === undefined ? {} : { share: share / 10 }), ...Object.fromEntries(declared.map((host, index) => [`host_${index}`, (version.granted_hosts ?? []).includes(host.host)])) },
     submit: text,
     onCancel: () => close(),
     onSubmit: async (values) => {
