@@ -20,12 +20,12 @@ async function content(installation) {
   return filled;
 }
 
-function addresses({ agent, remote, provider, configuration, call }) {
+function addresses({ agent, remote, provider, configuration, call, webhook }) {
   return {
     overview: '/', calls: '/calls', 'place-call': '/calls/new', call: `/calls/${call}`,
     agents: '/agents', 'agent-new': '/agents/new', agent: `/agents/${agent.id}`, 'agent-remote': `/agents/${remote.id}`,
     configurations: '/configurations', gallery: '/configurations/new', 'configuration-new': `/configurations/new/${provider.provider}`, configuration: `/configurations/${configuration.id}`,
-    keys: '/keys', audit: '/audit',
+    keys: '/keys', audit: '/audit', webhooks: '/webhooks', webhook: `/webhooks/${webhook.id}`,
     providers: '/providers', provider: `/providers/${provider.provider}`,
     nowhere: '/no/such/page', gone: '/calls/00000000-0000-7000-8000-000000000000',
   };

@@ -94,7 +94,7 @@ test('a gateway that was just installed says what comes first', async ({ page, a
     await page.getByRole('button', { name: 'Sign in' }).click();
     await expect(page.getByText('This gateway has no provider yet')).toBeVisible();
     await picture(page, 'gallery-empty');
-    for (const [path, text] of [['/agents', 'There is no agent yet'], ['/configurations', 'No carrier is connected'], ['/calls', 'There was no call yet'], ['/providers', 'There is no provider'], ['/calls/new', 'There is no agent yet']]) {
+    for (const [path, text] of [['/agents', 'There is no agent yet'], ['/configurations', 'No carrier is connected'], ['/calls', 'There was no call yet'], ['/providers', 'There is no provider'], ['/calls/new', 'There is no agent yet'], ['/webhooks', 'No endpoint yet']]) {
       await page.goto(`${bare.url}/console/#${path}`);
       await expect(page.getByText(text)).toBeVisible();
     }

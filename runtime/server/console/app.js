@@ -23,6 +23,8 @@ const PAGES = [
   ['/configurations/:configuration', 'configuration'],
   ['/providers', 'providers'],
   ['/providers/:provider', 'provider'],
+  ['/webhooks', 'webhooks', 'admin'],
+  ['/webhooks/:endpoint', 'webhook', 'admin'],
   ['/keys', 'keys', 'admin'],
   ['/audit', 'audit', 'admin'],
 ];
@@ -34,6 +36,7 @@ const NAVIGATION = [
   ['/agents', 'Agents'],
   ['/configurations', 'Carriers'],
   ['/providers', 'Providers'],
+  ['/webhooks', 'Webhooks', 'admin'],
   ['/keys', 'API keys', 'admin'],
   ['/audit', 'Audit log', 'admin'],
 ];
@@ -96,6 +99,7 @@ function enter() {
         toggle,
         navigation,
         h('div', { class: 'who' }, h('p', null, h('strong', null, organization?.name ?? 'Installation'), h('span', { class: 'faint' }, ROLES[role] ?? role)),
+          h('p', null, h('a', { href: '/api/v1/docs' }, 'API reference')),
           button('Sign out', async () => {
             await api.signOut();
             showSignIn();

@@ -1,16 +1,17 @@
 // What happens now, what needs somebody, and on an empty installation the way to a first call.
 
 import { fill, h, link } from '../dom.js';
-import { count, shortDigest } from '../format.js';
+import { ago, count, shortDigest } from '../format.js';
 import { callTable } from '../call_parts.js';
 import { watchCalls } from '../live.js';
 import { readNames } from '../names.js';
 import { empty, heading, linkButton, section } from '../parts.js';
 
 export async function page({ api, signal }) {
-  const [names, providers, last] = await Promise.all([
+  const [names, providers, endpoints, last] = await Promise.all([
     readNames(api, signal),
     api.list('/organizations/telephony-providers', 'providers', { signal }),
+    api.may('admin') ? api.list('/webhook-endpoints', 'webhook_endpoints', { signal }) : [],
     api.page('/calls', { limit: 1, state: 'completed' }, { signal }),
   ]);
   const live = h('div', null);
@@ -20,7 +21,7 @@ export async function page({ api, signal }) {
     fill(live, calls.length ? callTable('Calls in progress', calls, names) : empty('No call is in progress', 'Calls appear here as soon as they begin.'));
   });
   const steps = firstSteps(api, names, last.calls.length > 0);
-  const attention = needs(names.configurations, providers);
+  const attention = needs(names.configurations, providers, endpoints);
   return [
     heading('Overview', { actions: api.may('operate') && !steps ? [linkButton('#/calls/new', 'Place a test call', 'primary')] : [] }),
     steps,
@@ -52,7 +53,7 @@ function firstSteps(api, { agents, configurations }, called) {
 }
 
 /** `[where, what, why]` of everything that does not work as it is. */
-function needs(configurations, providers) {
+function needs(configurations, providers, endpoints) {
   const list = [];
   for (const each of configurations) {
     const where = `#/configurations/${each.id}`;
@@ -63,6 +64,10 @@ function needs(configurations, providers) {
     for (const version of provider.versions.filter((version) => version.quarantined_at)) {
       list.push([`#/providers/${provider.provider}`, `${provider.provider} ${version.version}`, `was set aside (${shortDigest(version.digest)}). ${version.fault?.reason ?? ''}`]);
     }
+  }
+  for (const endpoint of endpoints) {
+    const why = endpoint.disabled_reason ? `gets no events any more. ${endpoint.disabled_reason}` : endpoint.failing_since ? ['has not taken events, since ', ago(endpoint.failing_since)] : null;
+    if (why) list.push([`#/webhooks/${endpoint.id}`, endpoint.description || endpoint.url, why]);
   }
   return list;
 }
