@@ -111,7 +111,13 @@ test('from nothing to a first call', async ({ page, installation, accidents }) =
     await picture(page, 'call-live');
     await expect(page.getByText('Completed', { exact: true })).toBeVisible({ timeout: 60_000 });
     await expect(page.getByRole('img', { name: /course of the call/ })).toBeVisible();
-    await expect(page.getByLabel('Recording of the call')).toBeVisible();
+    await expect(page.getByRole('img', { name: /Waveform of both voices/ })).toBeVisible();
+    await expect(page.getByRole('heading', { name: 'Latency of each stage' })).toBeVisible();
+    await expect(page.getByRole('table', { name: 'Invocations of the provider' })).toContainText('calling.place-call');
+    // A player that is sent to the middle begins there, because recordings come in parts.
+    const player = page.getByLabel('Recording of the call');
+    await page.getByRole('img', { name: /Waveform of both voices/ }).click();
+    await expect.poll(() => player.evaluate((audio) => audio.currentTime / audio.duration)).toBeCloseTo(0.5, 1);
     await picture(page, 'call');
   });
 

@@ -7,6 +7,7 @@ import { callState, party } from '../call_parts.js';
 import { watchCalls } from '../live.js';
 import { readNames } from '../names.js';
 import { announce, button, confirmDialog, copyable, dialog, facts, heading, note, paged, section, table } from '../parts.js';
+import { invocationsSection } from './invocations.js';
 import { recordingSection } from './recording.js';
 
 const EVENT_ROWS = 100;
@@ -32,9 +33,10 @@ export async function page({ api, signal, names, refresh }) {
   return [
     heading(`${call.direction === 'inbound' ? 'Call from' : 'Call to'} ${party(call)}`, { back: { href: '#/calls', text: 'Calls' }, actions: [actions] }),
     section('Summary', summary),
-    over ? recordingSection(api, path, call) : null,
+    over ? await recordingSection(api, path, call, signal) : null,
     over ? section('Timeline', timeline(api, path)) : note('', h('p', null, 'The call is in progress: this page follows it. Picture, recording and costs come when it is over.')),
     section('Events', events),
+    over ? await invocationsSection(api, path, signal) : null,
   ];
 }
 
