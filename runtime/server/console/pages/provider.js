@@ -118,7 +118,7 @@ const hostQuestion = (host) => (host.chosen_by_field ? ['the host that the field
 /** Asks about each host by itself: nobody reads a list that has one button. */
 function confirmHosts({ version, page, text, lead, share, send }) {
   const declared = page?.hosts ?? version.declared_hosts.map((host) => ({ host, chosen_by_field: /^\{(.*)\}$/.exec(host)?.[1] ?? null }));
-  return dialog(`${text} version ${version.version}`, (close) => h('div', null, h('p', null, lead), createForm({
+  return dialog(`${text} version ${version.version}`, (close) => h('div', null, h('p', null, lead), declared.length ? h('p', null, 'Confirm each host. One without a mark is not reached, and calls that need it fail.') : null, createForm({
     fields: [
       share === undefined ? null : { name: 'share', label: 'Share of new calls', type: 'number', required: true, description: 'In percent, 0 to 100.' },
       ...declared.map((host, index) => ({
