@@ -118,14 +118,21 @@ fn filled(route: &str) -> String {
 
 #[tokio::test]
 async fn no_route_opens_to_a_role_that_is_too_low() {
-    const OPERATE: [(&str, &str); 4] = [
+    const OPERATE: [(&str, &str); 6] = [
         ("POST", "/api/v1/telephony/initiate-call"),
         ("POST", "/api/v1/calls/{call}/hang-up"),
         ("POST", "/api/v1/calls/{call}/transfer"),
         ("DELETE", "/api/v1/calls/{call}/transfer"),
+        (
+            "POST",
+            "/api/v1/webhook-endpoints/{endpoint}/deliveries/{delivery}/resend",
+        ),
+        ("POST", "/api/v1/webhook-endpoints/{endpoint}/resend-dead"),
     ];
     const READ_BY_ADMINS: [&str; 3] = [KEYS, "/api/v1/audit-log", "/api/v1/audit-log/export"];
     let server = Server::start().await;
+    // A stream that begins has no end to wait for.
+    server.fake.live.close();
     let (reader, clerk, operator) = (
         server.role(Role::Read).await,
         server.role(Role::Operate).await,
