@@ -165,8 +165,8 @@ export async function signIn(page, key, hash = '') {
 /** A picture of a whole page is higher than any window: what sticks to the window stands still, and notices go away. */
 const STILL = '.bar { position: static !important; height: auto !important; } #announcements { display: none !important; }';
 
-/** Writes what is to be seen into target/console, for people. */
-export async function picture(page, name) {
+/** Writes what is to be seen into target/console, for people; of a page without end, as much as `most` pixels. */
+export async function picture(page, name, most = 6000) {
   mkdirSync(pictures, { recursive: true });
   // Not as an element: the pages' own policy would refuse it.
   await page.evaluate((rules) => {
@@ -174,7 +174,9 @@ export async function picture(page, name) {
     sheet.replaceSync(rules);
     document.adoptedStyleSheets = [sheet];
   }, STILL);
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled' });
+  const { width, height } = await page.evaluate(() => ({ width: innerWidth, height: document.documentElement.scrollHeight }));
+  const clip = { x: 0, y: 0, width, height: Math.min(Math.max(height, page.viewportSize().height), most) };
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled', clip });
   await page.evaluate(() => {
     document.adoptedStyleSheets = [];
   });

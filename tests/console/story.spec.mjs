@@ -118,7 +118,7 @@ test('from nothing to a first call', async ({ page, installation, accidents }) =
     const player = page.getByLabel('Recording of the call');
     await page.getByRole('img', { name: /Waveform of both voices/ }).click();
     await expect.poll(() => player.evaluate((audio) => audio.currentTime / audio.duration)).toBeCloseTo(0.5, 1);
-    await picture(page, 'call');
+    await picture(page, 'call', 1500);
   });
 
   await test.step('and it is among the past calls', async () => {

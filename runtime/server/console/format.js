@@ -19,6 +19,11 @@ export function time(text) {
   return h('time', { datetime: text, title: `${EXACT.format(at)} (${text})` }, DATE.format(at));
 }
 
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false });
+
+/** A moment within a call, to the millisecond, with the exact time in the title. */
+export const clock = (text) => h('time', { datetime: text, title: text }, CLOCK.format(new Date(text)));
+
 /** How long ago, with the exact time in the title. */
 export function ago(text) {
   if (!text) return '—';

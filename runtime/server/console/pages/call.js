@@ -2,7 +2,7 @@
 
 import { fill, h } from '../dom.js';
 import { createForm } from '../form.js';
-import { duration, sentence, time, words } from '../format.js';
+import { clock, duration, sentence, time, words } from '../format.js';
 import { callState, party } from '../call_parts.js';
 import { watchCalls } from '../live.js';
 import { readNames } from '../names.js';
@@ -100,11 +100,9 @@ function controls(api, path, call) {
   ];
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hour12: false });
-
 const EVENT_COLUMNS = [
   { title: 'What', cell: (event) => sentence(words(event.kind)) },
-  { title: 'At', cell: (event) => h('time', { datetime: event.at, title: event.at }, CLOCK.format(new Date(event.at))) },
+  { title: 'At', cell: (event) => clock(event.at) },
   { title: 'Detail', cell: (event) => pairsOf(event.detail).map(([name, value]) => `${words(name)}: ${value}`).join(', ') },
 ];
 

@@ -1,7 +1,7 @@
 // What the provider of a call was asked, and what each answer cost.
 
 import { h } from '../dom.js';
-import { bytes, count, shortDigest, some, time, words } from '../format.js';
+import { bytes, clock, count, shortDigest, some, words } from '../format.js';
 import { badge, paged, section, table } from '../parts.js';
 
 const PAGE_ROWS = 50;
@@ -20,7 +20,7 @@ export async function invocationsSection(api, path, signal) {
     { title: 'Took', kind: 'number', cell: (each) => (each.wall_p50_us === null ? microseconds(each.wall_us) : h('span', { title: `half of them at most ${microseconds(each.wall_p50_us)}, 99 of 100 at most ${microseconds(each.wall_p99_us)}, the longest ${microseconds(each.wall_max_us)}` }, `p99 ${microseconds(each.wall_p99_us)}`)) },
     { title: 'Memory', kind: 'number', cell: (each) => (each.memory_bytes === null ? '—' : bytes(each.memory_bytes)) },
     { title: 'Version', cell: (each) => h('code', { title: each.version }, shortDigest(each.version)) },
-    { title: 'First', cell: (each) => time(each.at) },
+    { title: 'First', cell: (each) => clock(each.at) },
   ], rows), h('p', { class: 'faint' }, 'Nothing was written down.'));
   return section('What the provider was asked', list,
     dropped ? h('p', { class: 'faint' }, `${some(dropped, 'invocation')} more could not be written down.`) : null);
