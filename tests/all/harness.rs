@@ -238,6 +238,11 @@ pub(crate) fn flags(data: &Path, providers: &Path) -> Flags {
         .set("encryption_key_file", Some(shared.join("encryption.key").display()))
         .set("listen", Some("127.0.0.1:0"))
         .set("shutdown_grace_s", Some(1))
+        // Tests do in a second what an organisation does in an hour; those about limits set them themselves.
+        .set("tenant_calls_max", Some(200))
+        .set("tenant_calls_per_s", Some(10_000))
+        .set("tenant_number_calls_per_s", Some(10_000))
+        .set("tenant_provider_calls_per_s", Some(10_000))
         .set_all("providers", [providers.display()])
         .set_all("allow_networks", ["127.0.0.0/8"])
 }

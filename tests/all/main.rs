@@ -1,6 +1,7 @@
 //! The black-box suite.
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod admission;
 mod agents;
 mod browser;
 mod carriers;

@@ -1,18 +1,20 @@
 //! Phone addresses in the one form in which they are stored, compared and dialled.
 //!
-//! The rules are those of the gateway whose data we can import, with three differences, each of which made a wrong number
+//! The rules are those of the gateway whose data we can import, with four differences, each of which made a wrong number
 //! out of a right one there:
 //!
 //! - `+` or `00` before the digits says that they are international. The country hint then never changes them: a British
 //!   number written in full stays British in an American configuration.
 //! - `00` is read as that prefix when 8 to 15 digits that do not begin with 0 follow, whatever the hint; it is not a pile
 //!   of trunk zeros.
+//! - `(0)` after the country's code is dropped (`+44 (0)20 …`), save where the zero is part of the number (Italy).
 //! - Only ASCII digits are digits, and any white space between them is dropped, since pasted numbers carry no-break spaces.
 //!
 //! Kept on purpose, because stored rows were normalised so and must still be found: a national number that happens to begin
 //! with its own country's dial code is taken as complete (`9123456789` in India), an Italian trunk zero is dropped, and a
 //! number with a trunk zero but without a hint becomes `+0…`. [`Address::e164`] refuses that last shape.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -326,7 +328,7 @@ impl TryFrom<String> for E164 {
 
 /// The canonical number and its country, or nothing if the text is no number of the public network.
 fn pstn(raw: &str, hint: Option<Country>) -> Option<(String, Option<Country>)> {
-    let dense: String = raw
+    let dense: String = without_optional_zero(raw)
         .chars()
         .filter(|char| !char.is_whitespace() && !matches!(char, '-' | '(' | ')'))
         .collect();
@@ -365,6 +367,29 @@ fn pstn(raw: &str, hint: Option<Country>) -> Option<(String, Option<Country>)> {
         }
     }
     Some((format!("+{dense}"), Some(country)))
+}
+
+/// Countries whose subscribers' numbers keep the zero when they are called from abroad.
+const ZERO_STAYS: [&str; 3] = ["39", "378", "379"];
+
+/// The text without the zero of `+44 (0)20 …`, which means: dialled at home, left out from abroad.
+fn without_optional_zero(raw: &str) -> Cow<'_, str> {
+    let Some((before, after)) = raw.split_once("(0)") else {
+        return raw.into();
+    };
+    let before: String = before
+        .chars()
+        .filter(|char| !char.is_whitespace() && !matches!(char, '-' | '(' | ')'))
+        .collect();
+    let code = before.strip_prefix('+').or_else(|| before.strip_prefix("00"));
+    let is_country_code = |code: &str| {
+        (1..=3).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit()) && !ZERO_STAYS.contains(&code)
+    };
+    if code.is_some_and(is_country_code) {
+        format!("{before}{after}").into()
+    } else {
+        raw.into()
+    }
 }
 
 fn is_pstn_digits(text: &str) -> bool {
@@ -478,6 +503,17 @@ mod tests {
     fn numbers_with_and_without_a_hint() {
         use AddressKind::Pstn;
         check("+1 (415) 555-1234", "", "+14155551234", Pstn);
+        for (raw, hint) in [
+            ("+44 (0)20 7946 0000", ""),
+            ("+44(0)20 7946 0000", "US"),
+            ("0044 (0)20 7946 0000", "GB"),
+            ("(0)20 7946 0000", "GB"),
+        ] {
+            check(raw, hint, "+442079460000", Pstn);
+        }
+        // In Italy the zero is part of the number.
+        check("+39 (0)6 1234 5678", "", "+390612345678", Pstn);
+        check("+1 (0)", "", "+1 (0)", AddressKind::SipExtension);
         check("4155551234", "US", "+14155551234", Pstn);
         check("14155551234", "US", "+14155551234", Pstn);
         check("08043071383", "IN", "+918043071383", Pstn);

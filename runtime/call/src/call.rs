@@ -475,12 +475,17 @@ impl Call {
                 Some(false) => Verdict::Applied,
                 None => Verdict::Late,
             },
-            Event::TransferDialFailed { transfer, .. } => match self.transfer_of(transfer) {
+            Event::TransferDialFailed { transfer, refused, .. } => match self.transfer_of(transfer) {
                 Some(known) => {
                     known.refused();
                     // The reply to the request may be lost and the leg dialled all the same: an answer counts.
                     if known.phase == transfer::Phase::Dialing {
-                        self.transfer_failed(TransferFailure::ProviderError, now);
+                        let failure = if *refused {
+                            TransferFailure::DestinationRefused
+                        } else {
+                            TransferFailure::ProviderError
+                        };
+                        self.transfer_failed(failure, now);
                         Verdict::Applied
                     } else {
                         Verdict::Late

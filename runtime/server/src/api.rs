@@ -20,6 +20,7 @@ mod initiate;
 mod inspection;
 mod json;
 mod keys;
+mod limits;
 mod live;
 mod mask;
 mod numbers;
@@ -38,6 +39,7 @@ mod session;
 pub(crate) mod timestamp;
 mod transfers;
 mod trunks;
+mod warnings;
 mod webhook_endpoints;
 
 #[cfg(test)]
@@ -59,6 +61,7 @@ use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 use thiserror::Error;
 use tracing::Instrument as _;
 
+use crate::admission::Slots;
 use crate::agent::TransferRequest;
 use crate::catalogue::Catalogue;
 use crate::egress::IpNetwork;
@@ -129,6 +132,9 @@ pub enum OperationError {
     /// As many calls are live as may be. Nobody's fault.
     #[error("as many calls are in progress as may be; try again when one has ended")]
     AtCapacity,
+    /// A limit of the organisation does not allow the call.
+    #[error(transparent)]
+    Refused(#[from] crate::admission::Refusal),
     /// The organisation's providers have used up what they may use together.
     #[error(transparent)]
     OverBudget(#[from] strowger_host::OverBudget),
@@ -256,6 +262,16 @@ pub trait Operations: Send + Sync + 'static {
     /// Ends a call that is not over.
     fn hang_up(&self, call: &CallRecord) -> impl Future<Output = Result<(), OperationError>> + Send;
 
+    /// What calls are admitted with.
+    fn slots(&self) -> &Slots;
+
+    /// Whether calls of an organisation may go to this address at all.
+    fn permit_destination(
+        &self,
+        organization: &OrganizationId,
+        destination: &Address,
+    ) -> impl Future<Output = Result<(), OperationError>> + Send;
+
     /// Connects the caller of a live call with somebody else; the transfer's identifier, or why it cannot begin.
     fn transfer(
         &self,
@@ -358,6 +374,21 @@ fn event_routes<O: Operations>() -> Router<Arc<O>> {
         .route(&endpoint("/resend-dead"), post(webhook_endpoints::resend_dead::<O>))
 }
 
+/// What an organisation may do, and what is left for it to do.
+fn limit_routes<O: Operations>() -> Router<Arc<O>> {
+    Router::new()
+        .route("/api/v1/organization/limits", get(limits::read::<O>))
+        .route("/api/v1/organization/usage", get(limits::usage::<O>))
+        .route(
+            "/api/v1/operator/organizations/{organization}/limits",
+            get(limits::read_for_operator::<O>).put(limits::set::<O>),
+        )
+        .route(
+            "/api/v1/organizations/telephony-config-warnings",
+            get(warnings::list::<O>),
+        )
+}
+
 /// Every operation, with what is written down about it.
 fn routes<O: Operations>() -> Routes<O> {
     Routes::new()
@@ -412,6 +443,7 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     router
         .merge(access_routes())
         .merge(event_routes())
+        .merge(limit_routes())
         .layer(Extension(Reference::new(&document)))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -31,6 +31,7 @@ pub(crate) use self::context::Kept;
 pub use self::context::{CallContext, CarrierError};
 pub use self::events::{EventSocketFailure, EventSocketPhase, EventSocketState};
 pub(crate) use self::events::{EventSource, News, Obeyed, Reception};
+use crate::admission::{Slot, Slots};
 use crate::agent::{AgentLimits, CheckedDial};
 use crate::budget::Budgets;
 use crate::clock::Clock;
@@ -46,7 +47,7 @@ use crate::registry::faults::Faults;
 use crate::registry::{Loader, Registry};
 use crate::session::SessionHandle;
 use crate::session::lane::SlowLane;
-use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError};
+use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError, UnixMs};
 use crate::waveform::Waveforms;
 
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
@@ -66,8 +67,6 @@ pub struct ExchangeOptions {
     pub recording: bool,
     /// Live calls at once.
     pub calls_max: usize,
-    /// The longest call.
-    pub call_duration_max: Duration,
     /// The patience with agents.
     pub agent_limits: AgentLimits,
     /// Where calls are counted.
@@ -139,6 +138,7 @@ struct Inner {
     performer: Performer,
     threads: Threads,
     waveforms: Waveforms,
+    slots: Slots,
     clock: Clock,
     sessions: Mutex<HashMap<CallId, SessionHandle>>,
     /// Held from the moment a call's row is written until its session is there, so that a webhook that is repeated at once
@@ -188,6 +188,8 @@ pub enum MediaRefusal {
 pub struct Closing {
     exchange: Weak<Inner>,
     call_id: CallId,
+    /// The call's line. Given back when everything else knows that the call is over.
+    _line: Slot,
 }
 
 /// The session is over when this is dropped.
@@ -207,6 +209,10 @@ impl Drop for Closing {
 impl Exchange {
     /// Puts the parts together.
     #[must_use]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, and this is where they meet"
+    )]
     pub fn new(
         options: ExchangeOptions,
         store: Store,
@@ -214,6 +220,7 @@ impl Exchange {
         dialler: CheckedDial,
         egress: Egress,
         threads: Threads,
+        slots: Slots,
         clock: Clock,
     ) -> Self {
         let ExchangeProviders {
@@ -244,6 +251,7 @@ impl Exchange {
                 performer,
                 threads,
                 waveforms: Waveforms::default(),
+                slots,
                 clock,
                 sessions: Mutex::new(HashMap::new()),
                 admission: tokio::sync::Mutex::new(()),
@@ -325,6 +333,7 @@ impl Exchange {
         Closing {
             exchange: Arc::downgrade(&self.inner),
             call_id: call.clone(),
+            _line: self.inner.slots.hold(call.as_str()),
         }
     }
 
@@ -418,7 +427,18 @@ impl Exchange {
             self.inner.store.close_transfers(&call.id, now).await?;
             self.inner.store.finish_call(&call.id, &finish).await?;
         }
+        // What they held of their organisations' limits.
+        self.inner.store.settle_ended_slots(self.inner.clock.unix_ms()).await?;
         Ok(abandoned.len())
+    }
+
+    /// Brings up to date what calls and legs that have ended used of the limits, and forgets what is too old to matter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keep_admission(&self, now: UnixMs) -> Result<(), StoreError> {
+        self.inner.store.settle_ended_slots(now).await?;
+        self.inner.store.purge_admission(now).await
     }
 
     /// Lets calls finish: new ones are refused from now on, live ones may go on for `grace`, and are then ended. Returns how

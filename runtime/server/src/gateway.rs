@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::{Bookkeeper, GatewayId, Slots};
 use crate::agent::{self, AgentLimits, CheckedDial};
 use crate::budget::Budgets;
 use crate::catalogue::Catalogue;
@@ -89,6 +90,7 @@ pub struct Gateway {
     scrapes: Option<JoinHandle<()>>,
     events: EventSockets,
     outbox: Outbox,
+    books: Bookkeeper,
     stop: CancellationToken,
     grace: Duration,
     /// Files of the shelf that take no calls, and why.
@@ -160,7 +162,6 @@ impl Gateway {
             recordings: settings.recordings_dir(),
             recording: settings.recording,
             calls_max: settings.calls_max as usize,
-            call_duration_max: settings.call_duration_max,
             allow_networks: settings.allow_networks.clone(),
             agent_limits: AgentLimits {
                 media_folder: Some(settings.data_dir.join("media")),
@@ -168,7 +169,18 @@ impl Gateway {
             },
             metrics: metrics.clone(),
         };
-        let exchange = Exchange::new(options, store, providers, dialler, egress.clone(), threads, clock);
+        let gateway = GatewayId::generate()?;
+        let (slots, given_back) = Slots::new(gateway.clone(), settings.call_limits.clone());
+        let exchange = Exchange::new(
+            options,
+            store.clone(),
+            providers,
+            dialler,
+            egress.clone(),
+            threads,
+            slots,
+            clock.clone(),
+        );
         let abandoned = exchange.close_abandoned_calls().await?;
         if abandoned > 0 {
             tracing::warn!(
@@ -177,6 +189,7 @@ impl Gateway {
             );
         }
 
+        let books = Bookkeeper::start(store, gateway, given_back, settings.call_lease, clock).await;
         let stop = CancellationToken::new();
         let app = Router::new()
             .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
@@ -214,6 +227,7 @@ impl Gateway {
             scrapes,
             events,
             outbox,
+            books,
             stop,
             grace: settings.shutdown_grace,
             skipped,
@@ -252,6 +266,7 @@ impl Gateway {
             drop(scrapes.await);
         }
         self.outbox.stop().await;
+        self.books.stop().await;
         self.exchange.store().close().await;
         ended
     }
@@ -300,6 +315,9 @@ async fn keep_house(exchange: Exchange, stop: CancellationToken) {
         let now = exchange.clock().unix_ms();
         if let Err(error) = exchange.store().purge_expired_state(now).await {
             tracing::warn!(%error, "expired values of providers could not be removed");
+        }
+        if let Err(error) = exchange.keep_admission(now).await {
+            tracing::warn!(%error, "what calls have used of their organizations' limits could not be brought up to date");
         }
         // A carrier that hangs must not hold up the end of the process.
         let rated = tokio::select! {

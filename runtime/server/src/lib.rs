@@ -4,6 +4,7 @@
 //! is, a [`session`] carries it, an [`agent`] talks on it, and [`egress`] is the one door out. The [`store`] keeps what
 //! survives, the [`registry`] the providers.
 
+pub mod admission;
 pub mod agent;
 pub mod api;
 pub mod budget;

@@ -19,6 +19,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 pub use self::explain::Explained;
+use crate::admission::{CallLimits, Prefix};
 use crate::budget::BudgetLimits;
 use crate::egress::{HostGrant, IpNetwork, Route};
 use crate::keyring::KeyError;
@@ -28,7 +29,7 @@ use crate::signature::TrustedSigner;
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Every setting, and what it is for.
-const NAMES: [(&str, &str); 25] = [
+const NAMES: [(&str, &str); 32] = [
     ("data_dir", "directory for the database, keys, recordings and caches"),
     ("listen", "address and port to listen on"),
     ("metrics_listen", "address and port where Prometheus may scrape metrics"),
@@ -58,6 +59,22 @@ const NAMES: [(&str, &str); 25] = [
     (
         "tenant_kept_bytes_max",
         "bytes of what the providers of one organization keep",
+    ),
+    ("tenant_calls_max", "calls at once of one organization"),
+    ("tenant_number_calls_max", "calls at once over one number"),
+    ("tenant_calls_per_s", "calls in each second of one organization"),
+    ("tenant_number_calls_per_s", "calls in each second over one number"),
+    (
+        "tenant_provider_calls_per_s",
+        "calls in each second of one organization over one provider",
+    ),
+    (
+        "denied_destinations",
+        "beginnings of numbers that are not called, in place of the built-in list; `none` denies nothing",
+    ),
+    (
+        "call_lease_s",
+        "seconds after which the lines of a server that vanished are free for others on the same database",
     ),
     ("webhook_body_bytes_max", "bytes of a webhook's body"),
     ("call_duration_max_s", "seconds of a call"),
@@ -343,10 +360,12 @@ pub struct Settings {
     pub calls_max: u32,
     /// What each organization's providers may use together.
     pub budgets: BudgetLimits,
+    /// What an organization may do of which the operator says nothing else.
+    pub call_limits: CallLimits,
+    /// After how long the lines of a gateway that has vanished are free.
+    pub call_lease: Duration,
     /// Bytes of a webhook's body; at most [`WEBHOOK_BODY_BYTES_MAX`].
     pub webhook_body_bytes_max: usize,
-    /// After this a call is ended.
-    pub call_duration_max: Duration,
     /// How long calls may go on after a request to stop.
     pub shutdown_grace: Duration,
     /// After how long another gateway on this database takes an event socket over from one that has vanished.
@@ -432,13 +451,14 @@ impl Settings {
             })?,
             egress_routes: found.list("egress_routes", route)?,
             budgets: budgets(&found)?,
+            call_limits: call_limits(&found)?,
+            call_lease: seconds("call_lease_s", 5..=300, 30)?,
             calls_max: u32::try_from(found.number("calls_max", 1..=10_000)?.unwrap_or(200)).unwrap_or(u32::MAX),
             webhook_body_bytes_max: found
                 .number("webhook_body_bytes_max", 1024..=WEBHOOK_BODY_BYTES_MAX as u64)?
                 .map_or(WEBHOOK_BODY_BYTES_MAX, |bytes| {
                     usize::try_from(bytes).unwrap_or(WEBHOOK_BODY_BYTES_MAX)
                 }),
-            call_duration_max: seconds("call_duration_max_s", 1..=24 * 3600, 4 * 3600)?,
             shutdown_grace: seconds("shutdown_grace_s", 0..=24 * 3600, 30)?,
             // Renewed three times in this time: shorter ones would suffer from a database that is busy for a moment.
             event_lease: seconds("event_lease_s", 5..=300, 30)?,
@@ -712,6 +732,33 @@ fn budgets(found: &Found<'_, impl Fn(&str) -> Option<OsString>>) -> Result<Budge
     Ok(limits)
 }
 
+/// What an organization may do of which the operator says nothing else.
+fn call_limits(found: &Found<'_, impl Fn(&str) -> Option<OsString>>) -> Result<CallLimits, SettingsError> {
+    let mut limits = CallLimits::default();
+    let number = |name| -> Result<Option<u32>, SettingsError> {
+        let number = found.number(name, 1..=100_000)?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()))
+    };
+    limits.calls_max = number("tenant_calls_max")?.unwrap_or(limits.calls_max);
+    limits.number_calls_max = number("tenant_number_calls_max")?;
+    limits.calls_per_s = number("tenant_calls_per_s")?.unwrap_or(limits.calls_per_s);
+    limits.number_calls_per_s = number("tenant_number_calls_per_s")?.unwrap_or(limits.number_calls_per_s);
+    limits.provider_calls_per_s = number("tenant_provider_calls_per_s")?.unwrap_or(limits.provider_calls_per_s);
+    limits.call_duration_max_s = found
+        .number("call_duration_max_s", 1..=24 * 3600)?
+        .unwrap_or(limits.call_duration_max_s);
+    let denied = found.list("denied_destinations", |text| match text {
+        "none" => Ok(None),
+        text => Prefix::parse(text)
+            .map(Some)
+            .map_err(|error| format!("`{text}` is no prefix: {error}; or `none`")),
+    })?;
+    if !denied.is_empty() {
+        limits.destinations.denied = denied.into_iter().flatten().collect();
+    }
+    Ok(limits)
+}
+
 fn route(text: &str) -> Result<Route, String> {
     let (host, base) = text
         .split_once('=')
@@ -804,7 +851,11 @@ mod tests {
             settings.database_url,
             format!("sqlite://{}/strowger.db?mode=rwc", dir.path().display())
         );
-        assert_eq!(settings.call_duration_max, Duration::from_secs(4 * 3600));
+        assert_eq!(settings.call_limits, CallLimits::default());
+        assert_eq!(
+            (settings.call_limits.calls_max, settings.call_limits.call_duration_max_s),
+            (10, 4 * 3600)
+        );
         assert!(settings.recording);
     }
 

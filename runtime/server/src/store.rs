@@ -18,6 +18,7 @@
 //! Every statement of a writing transaction runs under the database's write lock (SQLite) or the row's (PostgreSQL): those
 //! that read before they write begin with the lock in hand, since SQLite refuses a reader that turns into a writer too late.
 
+mod admission;
 mod agents;
 mod audit;
 mod calls;
@@ -54,10 +55,11 @@ use thiserror::Error;
 use self::data_keys::Keys;
 use crate::keyring::{OpenError, Place};
 
+pub use admission::{Admitted, Terms, UsageReport};
 pub use agents::{Agent, AgentSettings};
 pub use audit::{AuditChain, AuditEntry, AuditRecord, AuditVerdict, IntentId, Outcome};
 pub use calls::{
-    CallFilter, CallFinish, CallRecord, CallState, Created, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
+    CallFilter, CallFinish, CallRecord, CallState, EventRecord, MediaToken, NewCall, NewEvent, NotClaimable,
     PAGE_ROWS_MAX, new_call_id,
 };
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
@@ -208,6 +210,13 @@ fn is_locked(error: &sqlx::Error) -> bool {
         },
         _ => false,
     }
+}
+
+/// What a row refers to is not there, or not any more.
+fn is_foreign_key_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
 }
 
 /// A unique index by name, and by the columns as which SQLite reports it.
@@ -369,6 +378,15 @@ impl Store {
                 Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
             }
             begun => Ok(begun?),
+        }
+    }
+
+    /// Ends a `SELECT` whose row must stay as it is until the transaction ends. SQLite's transactions exclude each other
+    /// anyway.
+    fn for_update(&self) -> &'static str {
+        match self.backend {
+            Backend::Sqlite => "",
+            Backend::Postgres => " FOR UPDATE",
         }
     }
 }
@@ -710,6 +728,9 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod writers;
 
 #[cfg(test)]
 mod sqlite_tests {

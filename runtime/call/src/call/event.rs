@@ -153,7 +153,7 @@ pub enum Event {
         /// Our name of the transfer.
         transfer: TransferId,
     },
-    /// The carrier refused to dial the destination, or could not be reached.
+    /// The destination was not dialled: the carrier refused or could not be reached, or the gateway does not call it.
     TransferDialFailed {
         /// Our name of the transfer.
         transfer: TransferId,
@@ -161,6 +161,9 @@ pub enum Event {
         code: String,
         /// What it said.
         message: String,
+        /// It is the gateway that does not call this destination.
+        #[serde(default)]
+        refused: bool,
     },
     /// The carrier told what has become of the second leg.
     TransferStatus {

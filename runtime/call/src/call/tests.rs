@@ -883,6 +883,7 @@ fn any_transfer_event() -> impl Strategy<Value = Event> {
                 transfer,
                 code,
                 message,
+                refused: false,
             },
             6 => Event::TransferConnected { transfer },
             7 => Event::TransferConnectFailed {

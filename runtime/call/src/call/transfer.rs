@@ -39,6 +39,8 @@ pub enum TransferFailure {
     Unsupported,
     /// No destination was given, or it is no number, SIP address or extension.
     NoDestination,
+    /// The gateway's limits do not allow the destination.
+    DestinationRefused,
     /// The call is not at a point where it can be transferred.
     NotConnected,
     /// Another transfer of the call is under way.

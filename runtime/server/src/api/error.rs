@@ -190,6 +190,16 @@ fn operation(error: OperationError) -> Problem {
         OperationError::TooManyStreams => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", message).retryable(true)
         }
+        OperationError::Refused(refusal) => {
+            let status = if refusal.passes() {
+                StatusCode::TOO_MANY_REQUESTS
+            } else {
+                StatusCode::FORBIDDEN
+            };
+            Problem::new(status, refusal.code(), message)
+                .owner(FailureOwner::Operator)
+                .retryable(refusal.passes())
+        }
         OperationError::OverBudget(_) | OperationError::KeepsTooMuch(_) => {
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "over_budget", message).retryable(true)
         }

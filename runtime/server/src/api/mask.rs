@@ -3,7 +3,10 @@
 //! A mask has as many characters as the secret: stars, and the last four as they are. A client that saves what it read
 //! sends masks; each that equals the mask of the stored value stands for that value. Any other text that looks like a mask
 //! is refused, because it is the mask of a value that somebody else has changed meanwhile, and storing it would replace a
-//! secret by stars. The price: a secret that really is all stars up to its last four characters cannot be entered.
+//! secret by stars.
+//!
+//! Who wants no guessing says it: `{"unchanged": true}` is what is stored, whatever that is, and `{"value": "…"}` is this very
+//! text, even if it looks like a mask. No field has an object as its value, so neither can be meant otherwise.
 
 use serde_json::{Map, Value};
 use strowger_host::FieldProblem;
@@ -89,12 +92,32 @@ pub(super) fn restored(
         let before = stored.and_then(|stored| stored.get(&name));
         let value = if field.sensitive {
             match before {
+                _ if value.is_object() => match (said(&value), before) {
+                    (Some(Said::Value(value)), _) => value,
+                    (Some(Said::Unchanged), Some(before)) if !is_empty(before) => {
+                        unmasked.push(name.clone());
+                        before.clone()
+                    }
+                    (Some(Said::Unchanged), _) => {
+                        let problem = "cannot stay unchanged: there is no stored value; enter one".to_owned();
+                        problems.push(FieldProblem { field: name, problem });
+                        continue;
+                    }
+                    (None, _) => {
+                        let problem = "must be a value, {\"unchanged\": true} or {\"value\": …}".to_owned();
+                        problems.push(FieldProblem { field: name, problem });
+                        continue;
+                    }
+                },
                 Some(before) if !is_empty(&value) && value == mask_value(before) => {
                     unmasked.push(name.clone());
                     before.clone()
                 }
                 _ if has_mask(&value) => {
-                    let problem = "is masked, but not as the stored value is; enter the whole value".to_owned();
+                    let problem =
+                        "is masked, but not as the stored value is; enter the whole value, or {\"value\": …} when the \
+                                   stars are part of it"
+                            .to_owned();
                     problems.push(FieldProblem { field: name, problem });
                     continue;
                 }
@@ -132,6 +155,21 @@ pub(super) fn restored(
         }
     }
     Ok(Value::Object(meant))
+}
+
+/// What a client says about a secret without room for a guess.
+enum Said {
+    Unchanged,
+    Value(Value),
+}
+
+fn said(value: &Value) -> Option<Said> {
+    let object = value.as_object().filter(|object| object.len() == 1)?;
+    match object.iter().next()? {
+        (name, Value::Bool(true)) if name == "unchanged" => Some(Said::Unchanged),
+        (name, value) if name == "value" && !value.is_object() => Some(Said::Value(value.clone())),
+        _ => None,
+    }
 }
 
 fn is_empty(value: &Value) -> bool {

@@ -71,7 +71,7 @@ pub(super) async fn status<O: Operations>(State(operations): State<Arc<O>>) -> R
     })))
 }
 
-async fn find<O: Operations>(operations: &O, id: &str) -> Result<Organization, ApiError> {
+pub(super) async fn find<O: Operations>(operations: &O, id: &str) -> Result<Organization, ApiError> {
     let id = OrganizationId::parse(id).map_err(|_| ApiError::NotFound("organization"))?;
     Ok(operations.store().find_organization(&id).await?)
 }

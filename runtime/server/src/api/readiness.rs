@@ -15,7 +15,7 @@ pub(super) struct SetupChecklist {
     /// The first step without which no call goes out.
     outbound_blocked_reason: Option<String>,
     #[schema(value_type = Vec<SetupChecklistStep>)]
-    steps: Vec<SetupStep>,
+    pub(super) steps: Vec<SetupStep>,
     docs_url: Option<String>,
 }
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod document;
 mod inspection;
 mod pages;
+mod rules;
 mod setup;
 mod trunks;
 mod webhook_endpoints;
@@ -22,6 +23,7 @@ use strowger_host::{Engine, EngineOptions};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::admission::{CallLimits, GatewayId};
 use crate::clock::Clock;
 use crate::install::{InstallOptions, Installer};
 use crate::store::testing::{self, TestStore};
@@ -37,6 +39,7 @@ struct Fake {
     catalogue: Catalogue,
     installer: Installer,
     providers: Vec<ProviderView>,
+    slots: Slots,
     answers: Mutex<Answers>,
     asked: Mutex<Vec<String>>,
     changes: AtomicUsize,
@@ -270,6 +273,15 @@ impl Operations for Fake {
         Ok(())
     }
 
+    fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    async fn permit_destination(&self, _: &OrganizationId, destination: &Address) -> Result<(), OperationError> {
+        let rules = crate::admission::DestinationRules::by_default();
+        Ok(rules.permit(destination).map_err(crate::admission::Refusal::denied)?)
+    }
+
     async fn transfer(&self, call: &CallRecord, request: TransferRequest) -> Result<TransferId, TransferFailure> {
         self.ask(format!("transfer {} to {}", call.id, request.destination.expose()));
         Ok(TransferId::parse(call.id.as_str()).unwrap())
@@ -455,6 +467,7 @@ impl Server {
             allow_networks: vec!["10.0.0.0/8".parse().unwrap()],
             store,
             providers,
+            slots: Slots::new(GatewayId::generate().unwrap(), CallLimits::default()).0,
             answers: Mutex::default(),
             asked: Mutex::default(),
             changes: AtomicUsize::new(0),

@@ -141,6 +141,9 @@ pub(super) async fn request<O: Operations>(
             problem: "must be an active number of the call's configuration".to_owned(),
         }]));
     }
+    operations
+        .permit_destination(&organization, &request.destination)
+        .await?;
     match operations.transfer(&call, request).await {
         Ok(id) => {
             let body = TransferStarted {

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use crate::admission::{Refusal, Slots};
 use crate::agent::{AgentLimits, AgentSpec, CheckedDial};
 use crate::clock::Clock;
 use crate::invocations::costs::CallCosts;
@@ -24,7 +25,7 @@ use crate::perform::{PerformError, Performer};
 use crate::recording::RecordingWriter;
 use crate::registry::faults::Faults;
 use crate::session::lane::SlowLane;
-use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, TransferState, UnixMs};
+use crate::store::{CallFinish, NewEvent, NewTransfer, Scope, Store, StoreError, Terms, TransferState, UnixMs};
 
 /// Entries of a call's record that wait for the store: as many as a call may have.
 const EVENTS_LENGTH: usize = 2_100;
@@ -53,6 +54,9 @@ pub enum CarrierError {
     /// The component cannot do that.
     #[error("the provider cannot do that")]
     Unsupported,
+    /// A limit of the organisation does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Calls show numbers of the configuration's own only.
     #[error("the caller id is no active number of this configuration")]
     ForeignCallerId,
@@ -72,6 +76,7 @@ impl CarrierError {
             Self::Perform(error) => error.code(),
             Self::Unsupported => "unsupported".to_owned(),
             Self::ForeignCallerId => "foreign-caller-id".to_owned(),
+            Self::Refused(refusal) => refusal.code().replace('_', "-"),
         }
     }
 }
@@ -120,6 +125,7 @@ pub struct CallContext {
     pub clock: Clock,
     /// Where its end is counted.
     pub metrics: Metrics,
+    pub(super) slots: Slots,
     pub(super) performer: Performer,
     pub(super) store: Store,
     pub(super) faults: Faults,
@@ -272,6 +278,7 @@ impl CallContext {
         if foreign {
             return Err(CarrierError::ForeignCallerId);
         }
+        self.admit_leg(new).await?;
         let leg = self.transfer_leg(&new.id).await?;
         let operation = self
             .provider
@@ -291,6 +298,33 @@ impl CallContext {
             .await;
         }
         Ok(())
+    }
+
+    /// Whether the limits of the organisation, as they are now, allow the second leg.
+    async fn admit_leg(&self, new: &NewTransfer) -> Result<(), CarrierError> {
+        let organization = &self.scope.organization;
+        let own = self.store.organization_limits(organization).await;
+        let limits = self.slots.limits.with(own.map_err(PerformError::from)?);
+        let terms = Terms {
+            limits: &limits,
+            gateway: &self.slots.gateway,
+        };
+        let admitted = match limits.destinations.permit(&new.destination) {
+            Err(prefix) => Err(Refusal::denied(prefix)),
+            Ok(()) => self
+                .store
+                .admit_transfer(
+                    &new.id,
+                    &new.call,
+                    organization,
+                    &new.destination,
+                    terms,
+                    self.clock.unix_ms(),
+                )
+                .await
+                .map_err(PerformError::from)?,
+        };
+        Ok(admitted?)
     }
 
     /// The number that a destination sees, and whether it was asked for and is not ours to show. Without a wish it is the

@@ -14,12 +14,14 @@ use super::callback::Told;
 use super::context::{CallFacts, is_forgotten};
 use super::versions::rejection_for;
 use super::{CallContext, Exchange, MEDIA_TOKEN_TTL_MS, Refused};
+use crate::admission::{CallLimits, Refusal};
 use crate::agent::AgentSpec;
 use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
 use crate::store::{
-    AccountId, Agent, AgentSettings, CallRecord, Created, MediaToken, NewCall, Route, Scope, new_call_id,
+    AccountId, Admitted, Agent, AgentSettings, CallRecord, MediaToken, NewCall, OrganizationId, Route, Scope,
+    StoreError, Terms, new_call_id,
 };
 
 /// How long a repeated webhook waits for the answer to the first.
@@ -331,6 +333,13 @@ impl Exchange {
                 &arrival.claimed.provider_call_id,
             )
             .await;
+        let limits = match self.limits_of(&arrival.claimed.route.organization).await {
+            Ok(limits) => limits,
+            Err(error) => {
+                tracing::error!(%error, "the limits of an organization cannot be read");
+                return Admission::Failed;
+            }
+        };
         let budget = self.inner.budgets.meter(&arrival.claimed.route.organization);
         let at_capacity = matches!(known, Ok(None))
             && (self.live_calls() >= self.inner.options.calls_max
@@ -352,16 +361,25 @@ impl Exchange {
             attachment: None,
             media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
         };
-        let context = match self.inbound_context(arrival, &agent, id, &token) {
+        let context = match self.inbound_context(arrival, &agent, id, &token, &limits) {
             Ok(context) => context,
             Err(reason) => {
                 tracing::error!(reason, "the agent of this number cannot take calls");
                 return Admission::Refused(RejectionReason::Unavailable);
             }
         };
-        match self.inner.store.create_inbound_call(&new, now).await {
-            Ok(Created::Created(_)) => Admission::Call(Box::new(self.start_session(context))),
-            Ok(Created::Existing(call)) => Admission::Known(call.id),
+        match self
+            .inner
+            .store
+            .admit_inbound_call(&new, self.terms(&limits), now)
+            .await
+        {
+            Ok(Admitted::Created { .. }) => Admission::Call(Box::new(self.start_session(context))),
+            Ok(Admitted::Existing(call)) => Admission::Known(call.id),
+            Ok(Admitted::Refused(refusal)) => {
+                self.refused(&new.organization, refusal);
+                Admission::Refused(RejectionReason::AtCapacity)
+            }
             Err(error) => {
                 tracing::error!(%error, "the call could not be written down");
                 Admission::Failed
@@ -375,6 +393,7 @@ impl Exchange {
         agent: &Agent,
         id: CallId,
         token: &MediaToken,
+        limits: &CallLimits,
     ) -> Result<CallContext, String> {
         self.context(ContextParts {
             id,
@@ -392,7 +411,7 @@ impl Exchange {
             provider_call_id: Some(arrival.claimed.provider_call_id.clone()),
             agent,
             token,
-            limits: self.limits(),
+            limits: self.limits(limits),
             costs: arrival.costs.clone(),
         })
     }
@@ -560,11 +579,39 @@ impl Exchange {
         }
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self, organization: &CallLimits) -> Limits {
         Limits {
-            call_duration_max: self.inner.options.call_duration_max,
+            call_duration_max: Duration::from_secs(organization.call_duration_max_s),
             ..Limits::default()
         }
+    }
+
+    /// What this organisation may do.
+    ///
+    /// # Errors
+    /// The store fails. Then no call may be admitted.
+    pub(super) async fn limits_of(&self, organization: &OrganizationId) -> Result<CallLimits, StoreError> {
+        let own = self.inner.store.organization_limits(organization).await?;
+        Ok(self.inner.slots.limits.with(own))
+    }
+
+    pub(super) fn terms<'a>(&'a self, limits: &'a CallLimits) -> Terms<'a> {
+        Terms {
+            limits,
+            gateway: &self.inner.slots.gateway,
+        }
+    }
+
+    /// A call or a leg is not admitted, and somebody may want to know why.
+    pub(super) fn refused(&self, organization: &OrganizationId, refusal: Refusal) -> Refusal {
+        tracing::warn!(
+            organization = organization.as_str(),
+            code = refusal.code(),
+            limit = refusal.limit,
+            demand = refusal.demand,
+            "a limit does not allow a call"
+        );
+        refusal
     }
 
     pub(super) fn start_session(&self, context: CallContext) -> SessionHandle {
@@ -614,6 +661,7 @@ impl Exchange {
             record: self.inner.options.recording && parts.agent.settings.record,
             clock: self.inner.clock.clone(),
             metrics: self.metrics().clone(),
+            slots: self.inner.slots.clone(),
             performer: self.inner.performer.clone(),
             store: self.inner.store.clone(),
             faults: self.inner.faults.clone(),

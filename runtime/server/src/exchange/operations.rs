@@ -11,6 +11,7 @@ use strowger_host::operation::{
 use strowger_host::{Credentials, InvokeError, Operation, Provider};
 
 use super::{EventSocketState, Exchange};
+use crate::admission::{Refusal, Slots};
 use crate::agent::TransferRequest;
 use crate::api::{CallRequest, OperationError, Operations, ProviderView};
 use crate::catalogue::Catalogue;
@@ -321,6 +322,20 @@ impl Operations for Exchange {
             provider.hang_up(credentials, self.guest_call(provider, call), moment)
         };
         self.ask(&configuration, begin).await.map(drop)
+    }
+
+    fn slots(&self) -> &Slots {
+        &self.inner.slots
+    }
+
+    async fn permit_destination(
+        &self,
+        organization: &OrganizationId,
+        destination: &Address,
+    ) -> Result<(), OperationError> {
+        let limits = self.limits_of(organization).await?;
+        let permitted = limits.destinations.permit(destination);
+        permitted.map_err(|prefix| self.refused(organization, Refusal::denied(prefix)).into())
     }
 
     async fn transfer(&self, call: &CallRecord, request: TransferRequest) -> Result<TransferId, TransferFailure> {

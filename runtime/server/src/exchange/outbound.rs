@@ -9,11 +9,12 @@ use strowger_host::{Ability, Credentials, Provider};
 
 use super::inbound::ContextParts;
 use super::{Exchange, MEDIA_TOKEN_TTL_MS};
+use crate::admission::Refusal;
 use crate::api::{CallRequest, OperationError};
 use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::{SessionHandle, SessionMessage};
-use crate::store::{CallRecord, MediaToken, NewCall, Scope, StoreError, new_call_id};
+use crate::store::{Admitted, CallRecord, MediaToken, NewCall, Scope, StoreError, new_call_id};
 
 /// How much longer than the carrier we let a call ring.
 const RING_GRACE: Duration = Duration::from_secs(10);
@@ -27,6 +28,11 @@ impl Exchange {
             .provider_for_new_call(&request.organization, &name, id.as_str())
             .ok_or(OperationError::ProviderMissing)?;
         let credentials = super::operations::credentials(&provider, &request.configuration)?;
+        let limits = self.limits_of(&request.organization).await?;
+        // Before anything is asked of anybody.
+        if let Err(prefix) = limits.destinations.permit(&request.callee) {
+            return Err(self.refused(&request.organization, Refusal::denied(prefix)).into());
+        }
         let scope = Scope::of(&request.configuration);
         let detect_machine = match request.detect_machine {
             Some(mode) => Some(mode),
@@ -59,7 +65,7 @@ impl Exchange {
             attachment: None,
             media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
         };
-        let context = self
+        let mut context = self
             .context(ContextParts {
                 id: id.clone(),
                 direction: Direction::Outbound,
@@ -74,7 +80,7 @@ impl Exchange {
                 // The carrier's own ring timeout comes first; ours is for a carrier that forgets.
                 limits: Limits {
                     ring_timeout: ring_timeout + RING_GRACE,
-                    ..self.limits()
+                    ..self.limits(&limits)
                 },
                 costs: CallCosts::open(&provider),
             })
@@ -89,8 +95,20 @@ impl Exchange {
             if self.live_calls() >= self.inner.options.calls_max {
                 return Err(OperationError::AtCapacity);
             }
-            self.inner.store.create_outbound_call(&new, now).await?;
-            self.start_session(context)
+            let terms = self.terms(&limits);
+            match self.inner.store.admit_outbound_call(&new, terms, now).await? {
+                Admitted::Created { seconds_left, .. } => {
+                    if let Some(left) = seconds_left.map(Duration::from_secs) {
+                        let longest = &mut context.limits.call_duration_max;
+                        *longest = (*longest).min(left);
+                    }
+                    self.start_session(context)
+                }
+                Admitted::Refused(refusal) => return Err(self.refused(&request.organization, refusal).into()),
+                Admitted::Existing(_) => {
+                    return Err(OperationError::Internal("a call is placed twice".to_owned()));
+                }
+            }
         };
 
         let guest = session.context.guest_call(None, None);

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Session;
 use crate::agent::{AgentCommand, Hold, TransferRequest};
+use crate::exchange::CarrierError;
 use crate::session::SessionMessage;
 use crate::store::{NewTransfer, new_transfer_id};
 
@@ -96,6 +97,7 @@ impl Session {
                         transfer: transfer.clone(),
                         code: error.code(),
                         message: error.to_string(),
+                        refused: matches!(error, CarrierError::Refused(_)),
                     }
                 }
             };

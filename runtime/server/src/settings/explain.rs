@@ -70,7 +70,7 @@ impl Settings {
     fn shown(&self, name: &str) -> String {
         let none = || "none".to_owned();
         let list = |values: Vec<String>| if values.is_empty() { none() } else { values.join(", ") };
-        let meter = &self.budgets.meter;
+        let (meter, limits) = (&self.budgets.meter, &self.call_limits);
         match name {
             "data_dir" => self.data_dir.display().to_string(),
             "encryption_key_command" => self.encryption_key_command.clone().unwrap_or_else(none),
@@ -94,7 +94,14 @@ impl Settings {
             "tenant_keys_max" => self.budgets.kept.keys.to_string(),
             "tenant_kept_bytes_max" => self.budgets.kept.bytes.to_string(),
             "webhook_body_bytes_max" => self.webhook_body_bytes_max.to_string(),
-            "call_duration_max_s" => self.call_duration_max.as_secs().to_string(),
+            "call_duration_max_s" => limits.call_duration_max_s.to_string(),
+            "tenant_calls_max" => limits.calls_max.to_string(),
+            "tenant_number_calls_max" => limits.number_calls_max.map_or_else(none, |calls| calls.to_string()),
+            "tenant_calls_per_s" => limits.calls_per_s.to_string(),
+            "tenant_number_calls_per_s" => limits.number_calls_per_s.to_string(),
+            "tenant_provider_calls_per_s" => limits.provider_calls_per_s.to_string(),
+            "denied_destinations" => list(limits.destinations.denied.iter().map(ToString::to_string).collect()),
+            "call_lease_s" => self.call_lease.as_secs().to_string(),
             "shutdown_grace_s" => self.shutdown_grace.as_secs().to_string(),
             "event_lease_s" => self.event_lease.as_secs().to_string(),
             "recording" => self.recording.to_string(),

@@ -201,25 +201,6 @@ pub struct CallRecord {
     pub duration_ms: Option<u64>,
 }
 
-/// What came of recording an inbound call.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Created {
-    /// It is new.
-    Created(CallRecord),
-    /// The carrier sent the webhook again: this is the call that it means.
-    Existing(CallRecord),
-}
-
-impl Created {
-    /// The call, new or not.
-    #[must_use]
-    pub fn into_call(self) -> CallRecord {
-        match self {
-            Self::Created(call) | Self::Existing(call) => call,
-        }
-    }
-}
-
 /// Something that happened, to append to a call's record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
@@ -279,35 +260,9 @@ const COLUMNS: &str = "id, organization_id, configuration_id, number_id, agent_i
 const NO_SUCH: StoreError = StoreError::NotFound { what: "call" };
 
 impl Store {
-    /// Records an inbound call, or finds the one that was recorded when the carrier sent this webhook before.
-    ///
-    /// # Errors
-    /// `NotFound` when the configuration, number or agent was deleted meanwhile.
-    pub async fn create_inbound_call(&self, new: &NewCall, now: UnixMs) -> Result<Created, StoreError> {
-        if let Some(row) = self.insert_call(new, Direction::Inbound, now).await? {
-            return Ok(Created::Created(call_of(&row)?));
-        }
-        let sql = format!("SELECT {COLUMNS} FROM calls WHERE configuration_id = $1 AND provider_call_id = $2");
-        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
-            .bind(new.configuration.as_str())
-            .bind(new.provider_call_id.as_ref().map(ProviderCallId::expose));
-        let row = optional(query, &self.pool).await?.ok_or(NO_SUCH)?;
-        Ok(Created::Existing(call_of(&row)?))
-    }
-
-    /// Records an outbound call before it is placed.
-    ///
-    /// # Errors
-    /// `NotFound` when the configuration, number or agent was deleted meanwhile; `Conflict` for a carrier's id in use.
-    pub async fn create_outbound_call(&self, new: &NewCall, now: UnixMs) -> Result<CallRecord, StoreError> {
-        match self.insert_call(new, Direction::Outbound, now).await? {
-            Some(row) => call_of(&row),
-            None => Err(taken()),
-        }
-    }
-
-    async fn insert_call(
-        &self,
+    /// Writes a call's row; nothing when the configuration has a call of this carrier's name.
+    pub(super) async fn insert_call(
+        tx: &mut Transaction<'static, Any>,
         new: &NewCall,
         direction: Direction,
         now: UnixMs,
@@ -334,8 +289,7 @@ impl Store {
             .bind(new.media.as_ref().map(|(token, _)| token.hash()))
             .bind(new.media.as_ref().map(|(_, expires_at)| *expires_at))
             .bind(now);
-        let mut tx = self.begin().await?;
-        let inserted = optional(query, &mut *tx).await.map_err(|error| {
+        optional(query, &mut **tx).await.map_err(|error| {
             if error
                 .as_database_error()
                 .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
@@ -346,14 +300,11 @@ impl Store {
             } else {
                 error.into()
             }
-        })?;
-        let Some(row) = inserted else { return Ok(None) };
-        self.tell(tx, &row, &[EventType::CallCreated], now).await?;
-        Ok(Some(row))
+        })
     }
 
     /// Commits a change of a call, with the events that it is told by.
-    async fn tell(
+    pub(super) async fn tell(
         &self,
         mut tx: Transaction<'static, Any>,
         row: &AnyRow,
@@ -787,7 +738,7 @@ impl Store {
     }
 }
 
-fn taken() -> StoreError {
+pub(super) fn taken() -> StoreError {
     StoreError::Conflict {
         field: "provider_call_id",
         cure: "another call of this configuration has the carrier's id".to_owned(),
@@ -801,7 +752,7 @@ fn direction_name(direction: Direction) -> &'static str {
     }
 }
 
-fn call_of(row: &AnyRow) -> Result<CallRecord, StoreError> {
+pub(super) fn call_of(row: &AnyRow) -> Result<CallRecord, StoreError> {
     let address = |text: String| Address::parse(&text, None);
     Ok(CallRecord {
         id: parse(row, "id", CallId::try_from)?,
@@ -834,9 +785,57 @@ fn call_of(row: &AnyRow) -> Result<CallRecord, StoreError> {
 }
 
 #[cfg(test)]
+mod unbounded {
+    //! Calls that no limit bounds, for tests of everything else.
+
+    use super::*;
+
+    /// What came of recording an inbound call.
+    #[derive(Debug, Clone, PartialEq)]
+    pub(crate) enum Created {
+        /// It is new.
+        Created(CallRecord),
+        /// The carrier sent the webhook again: this is the call that it means.
+        Existing(CallRecord),
+    }
+
+    impl Created {
+        /// The call, new or not.
+        pub(crate) fn into_call(self) -> CallRecord {
+            match self {
+                Self::Created(call) | Self::Existing(call) => call,
+            }
+        }
+    }
+
+    impl Store {
+        pub(crate) async fn create_inbound_call(&self, new: &NewCall, now: UnixMs) -> Result<Created, StoreError> {
+            let mut tx = self.begin().await?;
+            if let Some(row) = Self::insert_call(&mut tx, new, Direction::Inbound, now).await? {
+                self.tell(tx, &row, &[EventType::CallCreated], now).await?;
+                return Ok(Created::Created(call_of(&row)?));
+            }
+            tx.rollback().await?;
+            let id = new.provider_call_id.as_ref().expect("only a name can be taken");
+            let known = self.call_by_provider_id(&new.configuration, id).await?;
+            Ok(Created::Existing(known.ok_or(NO_SUCH)?))
+        }
+
+        pub(crate) async fn create_outbound_call(&self, new: &NewCall, now: UnixMs) -> Result<CallRecord, StoreError> {
+            let mut tx = self.begin().await?;
+            let row = Self::insert_call(&mut tx, new, Direction::Outbound, now).await?;
+            let row = row.ok_or_else(taken)?;
+            self.tell(tx, &row, &[EventType::CallCreated], now).await?;
+            call_of(&row)
+        }
+    }
+}
+
+#[cfg(test)]
 pub(crate) mod tests {
     use super::super::testing::{self, TestStore};
     use super::super::{Configuration, ConfigurationId};
+    use super::unbounded::Created;
     use super::*;
     use serde_json::json;
 

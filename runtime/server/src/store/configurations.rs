@@ -9,7 +9,7 @@ use crate::keyring::DataKey;
 use super::numbers;
 use super::{
     AccountId, Columns, ConfigurationId, OrganizationId, Place, SecretJson, Store, StoreError, Unique, UnixMs, corrupt,
-    flag, get, optional, parse,
+    flag, get, is_foreign_key_violation, optional, parse,
 };
 use crate::outbox::OutgoingEvent;
 
@@ -115,10 +115,7 @@ const NO_SUCH: StoreError = StoreError::NotFound {
 fn conflict(error: sqlx::Error) -> StoreError {
     if NAME.is_violated_by(&error) {
         name_taken()
-    } else if error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation)
-    {
+    } else if is_foreign_key_violation(&error) {
         StoreError::NotFound { what: "organization" }
     } else {
         error.into()
@@ -559,6 +556,15 @@ impl Store {
         id: &ConfigurationId,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        // A call that begins meanwhile refers to this row, and waits until it is gone or stays.
+        let sql = format!(
+            "SELECT id FROM telephony_configurations WHERE id = $1 AND organization_id = $2{}",
+            self.for_update()
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .bind(organization.as_str());
+        optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
         let query = sqlx::query("SELECT 1 AS found FROM calls WHERE configuration_id = $1 AND organization_id = $2 AND state <> 'completed' LIMIT 1")
             .bind(id.as_str())
             .bind(organization.as_str());

@@ -7,7 +7,8 @@ use strowger_call::{Address, Country};
 
 use super::{
     AccountId, Agent, AgentId, Columns, Configuration, ConfigurationId, NumberId, OrganizationId, Store, StoreError,
-    TrunkId, Unique, UnixMs, WrittenAddress, flag, get, json, optional, parse, parse_optional, trunks,
+    TrunkId, Unique, UnixMs, WrittenAddress, flag, get, is_foreign_key_violation, json, optional, parse,
+    parse_optional, trunks,
 };
 
 const ADDRESS: Unique = Unique {
@@ -115,6 +116,11 @@ const COLUMNS: &str = "id, organization_id, configuration_id, address, address_n
                        is_active, is_default_caller_id, metadata, created_at, updated_at";
 
 const NO_SUCH: StoreError = StoreError::NotFound { what: "phone number" };
+
+/// Somebody deleted, between the look and the writing, what the number was to belong to.
+const GONE: StoreError = StoreError::NotFound {
+    what: "agent, trunk or telephony configuration any more",
+};
 
 /// The error for a taken route. `holder` has the organisation and the configuration's name of whoever has it.
 pub(super) fn route_taken(
@@ -235,6 +241,9 @@ impl Store {
         provider: &str,
         account_index: Option<&str>,
     ) -> Result<StoreError, StoreError> {
+        if is_foreign_key_violation(&error) {
+            return Ok(GONE);
+        }
         if !ADDRESS.is_violated_by(&error) && !ROUTE.is_violated_by(&error) {
             return Ok(error.into());
         }
@@ -401,7 +410,8 @@ impl Store {
         .bind(now)
         .bind(number.trunk.as_ref().map(TrunkId::as_str))
         .execute(&mut *tx)
-        .await?;
+        .await
+        .map_err(|error| if is_foreign_key_violation(&error) { GONE } else { error.into() })?;
         tx.commit().await?;
         Ok(number)
     }

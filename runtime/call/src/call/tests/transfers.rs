@@ -180,6 +180,7 @@ fn an_answer_that_overtakes_the_reply_to_the_request_counts() {
         transfer: id(),
         code: text("unreachable"),
         message: text("no reply"),
+        refused: false,
     };
     assert_eq!(story.verdict(lost), (Verdict::Late, vec![]));
     assert_eq!(story.tell(connected())[0], "connected");
@@ -193,6 +194,7 @@ fn a_request_that_the_carrier_refuses_fails_the_transfer() {
         transfer: id(),
         code: text("21211"),
         message: text("no such number"),
+        refused: false,
     };
     assert_eq!(story.tell(refused), ["failed provider_error"]);
     assert_eq!(story.call.state(), State::Connected);
@@ -359,6 +361,7 @@ fn a_leg_whose_reply_was_lost_is_let_go_when_it_rings() {
         transfer: id(),
         code: text("unreachable"),
         message: text("no reply"),
+        refused: false,
     };
     assert_eq!(story.tell(lost), ["failed provider_error"]);
     assert_eq!(story.tell(leg(CallStatus::Ringing)), ["cancel"]);

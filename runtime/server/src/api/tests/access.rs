@@ -35,7 +35,7 @@ impl Server {
         self.with_key(self.key_with(&self.organization, role).await)
     }
 
-    async fn operator(&self) -> Self {
+    pub(super) async fn operator(&self) -> Self {
         let key = ApiKey::generate_for_operator().unwrap();
         let new = NewApiKey::lasting(ApiKeyId::generate(), "root");
         self.fake.store.create_operator_key(&new, &key, 1).await.unwrap();

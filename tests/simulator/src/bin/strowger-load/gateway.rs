@@ -15,6 +15,13 @@ use strowger_simulator::{AgentProtocol, RunningCarrier};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+/// What otherwise bounds how fast calls may come.
+const UNBOUNDED_RATES: [&str; 3] = [
+    "STROWGER_TENANT_CALLS_PER_S",
+    "STROWGER_TENANT_NUMBER_CALLS_PER_S",
+    "STROWGER_TENANT_PROVIDER_CALLS_PER_S",
+];
+
 /// Components are compiled on the first start, which takes a debug build on a busy machine a while.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 const START_POLL: Duration = Duration::from_millis(50);
@@ -107,6 +114,9 @@ impl GatewayProcess {
             .arg(&installation.providers)
             .args(["--allow-network", "127.0.0.0/8", "--egress-route", &route])
             .args(["--calls-max", &calls_max.to_string()])
+            // One organisation makes all the load.
+            .env("STROWGER_TENANT_CALLS_MAX", calls_max.to_string())
+            .envs(UNBOUNDED_RATES.map(|name| (name, "100000")))
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()
