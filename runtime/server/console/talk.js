@@ -55,7 +55,7 @@ class Widget {
     this.mute = h('button', { type: 'button', class: 'button', hidden: true, 'aria-pressed': 'false', onclick: () => this.#toggleMute() }, 'Mute');
     this.status = h('p', { class: 'talk-status', role: 'status' });
     this.problem = h('div', { role: 'alert' });
-    this.meters = { caller: this.#meter('You'), agent: this.#meter('Agent') };
+    this.meters = { caller: this.#meter('Your voice'), agent: this.#meter('Agent’s voice') };
     this.levels = h('div', { class: 'talk-meters', hidden: true }, Object.values(this.meters).map(({ label }) => label));
     this.keys = h('fieldset', { class: 'talk-keys', hidden: true, onkeydown: (event) => this.#typed(event) }, h('legend', {}, 'Keypad'), KEYS.map((key) => h('button', { type: 'button', class: 'button', 'aria-label': `Press ${KEY_NAMES[key] ?? key}`, onclick: () => this.#press(key) }, key)));
     this.log = h('ol', { class: 'talk-log', role: 'log', 'aria-label': 'What happened', tabindex: '0' });
