@@ -27,7 +27,8 @@ export async function interruptible() {
         if (read.code === 8) socket.end(frame(8, read.payload));
         if (read.code !== 1) continue;
         const message = JSON.parse(read.payload);
-        if (message.type === 'start') socket.write(frame(2, tone(20)));
+        // A message has at most 256 KiB.
+        if (message.type === 'start') for (let part = 0; part < 5; part += 1) socket.write(frame(2, tone(4)));
         if (message.type === 'dtmf') {
           say({ type: 'clear' });
           socket.write(frame(2, tone(0.3)));

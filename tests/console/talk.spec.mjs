@@ -158,7 +158,7 @@ test('what keeps somebody from talking is told in words', async ({ page, install
   await page.evaluate(() => sessionStorage.clear());
 
   // Whoever may place calls and not change settings is told what an administrator has to enter.
-  const { key: operator } = await api('POST', '/api-keys', { name: 'Operator', role: 'operate' });
+  const { api_key: operator } = await api('POST', '/api-keys', { name: 'Operator', role: 'operate' });
   await page.getByRole('button', { name: 'Sign out' }).click();
   await signIn(page, operator, '#/talk');
   await page.getByRole('button', { name: 'Call', exact: true }).click();
