@@ -235,7 +235,7 @@ pub(crate) fn flags(data: &Path, providers: &Path) -> Flags {
     Flags::default()
         .set("data_dir", Some(data.display()))
         .set("database_url", database(data))
-        .set("encryption_key_file", Some(shared.join("encryption.key").display()))
+        .set("encryption_key_file", Some(encryption_key_file().display()))
         .set("listen", Some("127.0.0.1:0"))
         .set("shutdown_grace_s", Some(1))
         // Tests do in a second what an organisation does in an hour; those about limits set them themselves.
@@ -245,6 +245,11 @@ pub(crate) fn flags(data: &Path, providers: &Path) -> Flags {
         .set("tenant_provider_calls_per_s", Some(10_000))
         .set_all("providers", [providers.display()])
         .set_all("allow_networks", ["127.0.0.0/8"])
+}
+
+/// The key that all of them have.
+pub(crate) fn encryption_key_file() -> PathBuf {
+    shared_folder().join("encryption.key")
 }
 
 /// The database of the gateway with this data directory, unless it is the one in there: a schema of its own on the server that
@@ -709,7 +714,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    async fn of(response: reqwest::Response) -> Self {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
         let content_type = response
             .headers()
             .get("content-type")

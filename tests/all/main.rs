@@ -1,6 +1,7 @@
 //! The black-box suite.
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
+mod access;
 mod admission;
 mod agents;
 mod browser;

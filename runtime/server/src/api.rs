@@ -314,22 +314,11 @@ async fn unbroken<T: Send + 'static>(
         .unwrap_or_else(|error| Err(OperationError::Internal(error.to_string()).into()))
 }
 
-/// Keys, sessions, the audit log, and what is the operator's.
-fn access_routes<O: Operations>() -> Router<Arc<O>> {
+/// What is the operator's.
+fn operator_routes<O: Operations>() -> Router<Arc<O>> {
     const PROVIDERS: &str = "/api/v1/operator/telephony-providers";
     let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
     Router::new()
-        .route(
-            "/api/v1/session",
-            get(session::read::<O>)
-                .post(session::sign_in::<O>)
-                .delete(session::sign_out::<O>),
-        )
-        .route("/api/v1/organization", get(keys::organization::<O>))
-        .route("/api/v1/api-keys", get(keys::list::<O>).post(keys::create::<O>))
-        .route("/api/v1/api-keys/{key}", delete(keys::revoke::<O>))
-        .route("/api/v1/audit-log", get(audit::list::<O>))
-        .route("/api/v1/audit-log/export", get(audit::export::<O>))
         .route("/api/v1/operator/status", get(operator::status::<O>))
         .route(
             "/api/v1/operator/organizations",
@@ -433,6 +422,15 @@ fn routes<O: Operations>() -> Routes<O> {
         .add(calls::__path_timeline, calls::timeline::<O>)
         .add(inspection::__path_waveform, inspection::waveform::<O>)
         .add(inspection::__path_invocations, inspection::invocations::<O>)
+        .add(keys::__path_organization, keys::organization::<O>)
+        .add(keys::__path_list, keys::list::<O>)
+        .add(keys::__path_create, keys::create::<O>)
+        .add(keys::__path_revoke, keys::revoke::<O>)
+        .add(session::__path_read, session::read::<O>)
+        .add(session::__path_sign_in, session::sign_in::<O>)
+        .add(session::__path_sign_out, session::sign_out::<O>)
+        .add(audit::__path_list, audit::list::<O>)
+        .add(audit::__path_export, audit::export::<O>)
         .add(reference::__path_document, reference::document)
         .add(reference::__path_reference, reference::reference)
 }
@@ -441,7 +439,7 @@ fn routes<O: Operations>() -> Routes<O> {
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     let (router, document) = routes::<O>().finish();
     router
-        .merge(access_routes())
+        .merge(operator_routes())
         .merge(event_routes())
         .merge(limit_routes())
         .layer(Extension(Reference::new(&document)))

@@ -39,6 +39,9 @@ use crate::{api, console, health, ingress};
 const CATALOGUE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired values of providers are removed, and the prices of ended calls asked for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a change may take before its entry in the audit log says that nobody knows how it ended, in milliseconds. No
+/// request takes that long.
+const AUDIT_PATIENCE_MS: i64 = 15 * 60 * 1000;
 /// Instances beside those of the calls' media.
 const CONTROL_INSTANCES: u32 = 64;
 
@@ -201,6 +204,7 @@ impl Gateway {
         // Frames of 20 ms must not wait for one another's acknowledgement.
         let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
         let serving = tokio::spawn(async move {
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
             let served = axum::serve(listener, app)
                 .with_graceful_shutdown(stopped.cancelled_owned())
                 .await;
@@ -318,6 +322,12 @@ async fn keep_house(exchange: Exchange, stop: CancellationToken) {
         }
         if let Err(error) = exchange.keep_admission(now).await {
             tracing::warn!(%error, "what calls have used of their organizations' limits could not be brought up to date");
+        }
+        if let Err(error) = exchange.store().purge_sessions(now).await {
+            tracing::warn!(%error, "sessions of the console that are over could not be removed");
+        }
+        if let Err(error) = exchange.store().settle_audit(now - AUDIT_PATIENCE_MS, now).await {
+            tracing::warn!(%error, "changes that never ended could not be written to the audit log");
         }
         // A carrier that hangs must not hold up the end of the process.
         let rated = tokio::select! {

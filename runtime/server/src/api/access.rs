@@ -5,16 +5,16 @@
 //! intent before the handler runs, which must succeed, and with its outcome before the answer goes out.
 
 mod browser;
+mod from;
 mod limiter;
 pub(super) mod policy;
 mod trail;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -22,12 +22,13 @@ use axum::response::{IntoResponse as _, Response};
 use tracing::Instrument as _;
 
 pub(super) use self::browser::{check_origin, cookie, no_cookie, session_token};
+pub(super) use self::from::From;
 pub(super) use self::limiter::{Limiter, Source};
 use self::policy::Need;
 use super::{ApiError, BODY_BYTES_MAX, Operations};
 use crate::store::{
-    ApiKey, AuditChain, AuditEntry, IntentId, KeyHolder, OrganizationId, Outcome, Power, Session, SessionToken,
-    StoreError, UnixMs,
+    ApiKey, AuditChain, AuditEntry, IntentId, KeyHolder, OrganizationId, Outcome, Party, Power, Session, SessionToken,
+    Store, StoreError, UnixMs,
 };
 
 /// The longest key that is looked up, in bytes.
@@ -138,12 +139,6 @@ fn bearer(headers: &HeaderMap) -> Option<ApiKey> {
     fits.then(|| ApiKey::new(key))
 }
 
-/// From where a request comes, as far as the listener knows.
-pub(super) fn address(parts: &Parts) -> Option<IpAddr> {
-    let ConnectInfo(address) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(address.ip().to_canonical())
-}
-
 /// The layer.
 pub(super) async fn guard<O: Operations>(
     State(gate): State<Arc<Gate<O>>>,
@@ -173,7 +168,7 @@ async fn admit<O: Operations>(
     let changes = !policy::is_safe(&parts.method);
     if !need.is_met_by(&identity.holder.power) {
         if changes {
-            let record = Record::of(&identity, &mut parts, route.as_str()).await;
+            let record = Record::of(gate.operations.store(), &identity, &mut parts, route.as_str()).await?;
             record.end(&*gate.operations, Outcome::Refused).await?;
         }
         return Err(refusal(need, &identity.holder.power));
@@ -185,7 +180,7 @@ async fn admit<O: Operations>(
         parts.extensions.insert(identity);
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
-    let mut record = Record::of(&identity, &mut parts, route.as_str()).await;
+    let mut record = Record::of(gate.operations.store(), &identity, &mut parts, route.as_str()).await?;
     let body = if policy::takes_component(&parts.method, route.as_str()) {
         body
     } else {
@@ -236,28 +231,25 @@ struct Record {
 }
 
 impl Record {
-    async fn of(identity: &Identity, parts: &mut Parts, route: &str) -> Self {
+    async fn of(store: &Store, identity: &Identity, parts: &mut Parts, route: &str) -> Result<Self, StoreError> {
         let parameters = RawPathParams::from_request_parts(parts, &()).await.ok();
-        let parameters = parameters.iter().flatten().map(|(name, value)| (name, value));
+        let parameters = parameters.iter().flatten();
         let resources = trail::resources(parameters);
-        let concerns = resources
-            .get("organization")
-            .and_then(|id| OrganizationId::parse(id).ok());
         let operation = format!("{} {route}", parts.method);
         let (chain, concerns) = match &identity.holder.power {
             Power::Organization(organization, _) => (AuditChain::Organization(organization.clone()), None),
-            Power::Operator => (AuditChain::Installation, concerns),
+            Power::Operator => (AuditChain::Installation, concerned(store, &resources).await?),
         };
-        Self {
+        Ok(Self {
             id: IntentId::generate(),
             chain,
             concerns,
             entry: AuditEntry {
                 resources,
-                ..entry(identity, address(parts), operation)
+                ..entry(identity, &From::of(parts), operation)
             },
             sent: Vec::new(),
-        }
+        })
     }
 
     async fn begin<O: Operations>(&self, operations: &O) -> Result<(), StoreError> {
@@ -289,8 +281,24 @@ impl Record {
     }
 }
 
+/// Whose is what the operator changes: an organisation that the path names, or the one whose provider it names.
+async fn concerned(store: &Store, resources: &BTreeMap<String, String>) -> Result<Option<OrganizationId>, StoreError> {
+    if let Some(organization) = resources.get("organization") {
+        return Ok(OrganizationId::parse(organization).ok());
+    }
+    let Some(provider) = resources.get("provider") else {
+        return Ok(None);
+    };
+    Ok(
+        match store.provider_channel(provider).await?.map(|channel| channel.owner) {
+            Some(Party::Organization(organization)) => Some(organization),
+            Some(Party::Operator) | None => None,
+        },
+    )
+}
+
 /// The entry of what somebody does; the rest is added as it becomes known.
-pub(super) fn entry(identity: &Identity, address: Option<IpAddr>, operation: String) -> AuditEntry {
+pub(super) fn entry(identity: &Identity, from: &From, operation: String) -> AuditEntry {
     let holder = &identity.holder;
     let actor = match (&holder.power, &identity.session) {
         (Power::Operator, _) => "operator",
@@ -301,7 +309,7 @@ pub(super) fn entry(identity: &Identity, address: Option<IpAddr>, operation: Str
         actor,
         actor_id: holder.key.as_str().to_owned(),
         actor_name: holder.name.clone(),
-        address: address.map(|address| address.to_string()),
+        address: from.told(),
         operation,
         session: identity
             .session

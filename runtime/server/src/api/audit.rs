@@ -8,18 +8,59 @@ use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::access::Identity;
 use super::form::Form;
+use super::page::{Asked, PageQuery};
+use super::schema::{Binary, FreeObject, Id, Timestamp};
 use super::timestamp::rfc3339;
 use super::{ApiError, Operations};
 use crate::store::{AuditChain, AuditRecord, Power, StoreError};
 
-const PAGE_ROWS_DEFAULT: u64 = 50;
-const PAGE_ROWS_MAX: u64 = 200;
 /// Entries of an export that are in memory at once.
 const BATCH_ROWS: u32 = 500;
+
+/// One thing that somebody did, or tried to do.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `shown` makes of an entry")]
+pub(super) struct AuditEntry {
+    /// From 1, without a gap.
+    sequence: i64,
+    at: Timestamp,
+    /// The same in milliseconds since 1970, as it was hashed.
+    at_ms: i64,
+    /// The organisation, or `installation`.
+    chain: String,
+    /// `api_key`, `session`, `operator` or `command_line`.
+    actor: String,
+    /// The key's id, or the system's user.
+    actor_id: String,
+    actor_name: String,
+    /// From where: `A via B` when a proxy B says so.
+    address: Option<String>,
+    /// Method and route, or a command.
+    operation: String,
+    /// Identifiers by what they name.
+    resources: FreeObject,
+    /// Names of the fields that were sent; never a value.
+    fields: Vec<String>,
+    /// `done`, `refused`, `failed` or `unknown`.
+    outcome: String,
+    session: Option<Id>,
+    /// SHA-256 of the hash before, a line feed and the entry.
+    hash: String,
+}
+
+/// A page of entries, the newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AuditEntryList {
+    #[schema(value_type = Vec<AuditEntry>)]
+    entries: Vec<Value>,
+    next_cursor: Option<String>,
+}
 
 fn chain(identity: Identity) -> AuditChain {
     match identity.holder.power {
@@ -28,32 +69,26 @@ fn chain(identity: Identity) -> AuditChain {
     }
 }
 
-/// Entries, the newest first.
+/// Read the audit log
+///
+/// Who changed what, the newest entry first.
+#[utoipa::path(get, path = "/api/v1/audit-log", tag = "Access", operation_id = "listAuditEntries", params(PageQuery),
+    responses((status = 200, description = "A page of entries.", body = AuditEntryList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     identity: Identity,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<AuditEntryList>, ApiError> {
     let mut form = Form::of_query(query.as_deref());
-    let limit = form.number("limit", 1..=PAGE_ROWS_MAX).unwrap_or(PAGE_ROWS_DEFAULT);
-    let before = form.number("cursor", 1..=i64::MAX as u64);
+    let page = Asked::<i64>::read(&mut form, "audit-log");
     form.finish()?;
-    let (before, limit) = (
-        before.and_then(|before| i64::try_from(before).ok()),
-        u32::try_from(limit).unwrap_or(u32::MAX),
-    );
-    let records = operations
-        .store()
-        .audit_entries(&chain(identity), before, limit)
-        .await?;
-    // Sequences begin at 1: nothing comes before that.
-    let next = records
-        .last()
-        .filter(|last| records.len() == limit as usize && last.sequence > 1)
-        .map(|last| last.sequence.to_string());
-    Ok(Json(
-        json!({ "entries": records.iter().map(shown).collect::<Vec<_>>(), "next_cursor": next }),
-    ))
+    let store = operations.store();
+    let mut records = store.audit_entries(&chain(identity), page.after, page.rows()).await?;
+    let next_cursor = page.cut(&mut records, |record| record.sequence);
+    Ok(Json(AuditEntryList {
+        entries: records.iter().map(shown).collect(),
+        next_cursor,
+    }))
 }
 
 /// The entry as it was written, with its time as other times are shown, and the hash that covers it.
@@ -64,7 +99,11 @@ fn shown(record: &AuditRecord) -> Value {
     entry
 }
 
-/// The whole log, the oldest entry first, one JSON object a line: `hash`, and `entry` to the letter as it was hashed.
+/// Export the audit log
+///
+/// All of it, the oldest entry first, one JSON object a line: `hash`, and `entry` to the letter as it was hashed.
+#[utoipa::path(get, path = "/api/v1/audit-log/export", tag = "Access", operation_id = "exportAuditLog",
+    responses((status = 200, description = "JSON Lines.", body = Binary, content_type = "application/jsonl")))]
 pub(super) async fn export<O: Operations>(
     State(operations): State<Arc<O>>,
     identity: Identity,

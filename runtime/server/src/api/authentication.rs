@@ -1,12 +1,10 @@
 //! Who is asking, for handlers. [`super::access`] has decided by then that they may.
 
-use std::net::IpAddr;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::ApiError;
-use super::access::{self, Identity};
+use super::access::Identity;
 use crate::store::{OrganizationId, Party, Power};
 
 /// The organisation that the request is sent for. A handler that takes it is behind a key or a session.
@@ -16,10 +14,6 @@ pub(super) struct Caller(pub(super) OrganizationId);
 /// The organisation, or the operator.
 #[derive(Debug)]
 pub(super) struct Actor(pub(super) Party);
-
-/// From which address the request comes, where that is known.
-#[derive(Debug)]
-pub(super) struct From(pub(super) Option<IpAddr>);
 
 impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = ApiError;
@@ -51,13 +45,5 @@ impl<S: Sync> FromRequestParts<S> for Actor {
                 Power::Operator => Party::Operator,
             },
         ))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for From {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Ok(Self(access::address(parts)))
     }
 }

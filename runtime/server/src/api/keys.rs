@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::access::Identity;
 use super::authentication::Caller;
 use super::form::Form;
 use super::path::Path;
-use super::timestamp::{optional, rfc3339};
+use super::schema::{Id, Timestamp};
 use super::{ApiError, Operations};
 use crate::store::{
     ApiKey, ApiKeyId, ApiKeyRecord, LAST_ADMIN, NewApiKey, Organization, OrganizationId, Power, Role, StoreError,
@@ -25,38 +26,139 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Keys of one organisation that are not revoked.
 const KEYS_MAX: usize = 100;
 
-/// The organisation that the key is for.
+/// An organisation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Organization)]
+pub(super) struct OrganizationView {
+    #[schema(value_type = Id)]
+    id: OrganizationId,
+    /// Unique in the installation.
+    name: String,
+    created_at: Timestamp,
+}
+
+impl OrganizationView {
+    pub(super) fn of(organization: &Organization) -> Self {
+        Self {
+            id: organization.id.clone(),
+            name: organization.name.clone(),
+            created_at: Timestamp(organization.created_at),
+        }
+    }
+}
+
+/// An API key, as far as it is shown.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub(super) struct KeyView {
+    #[schema(value_type = Id)]
+    id: ApiKeyId,
+    /// What it is for.
+    name: String,
+    /// `read`, `operate` or `admin`.
+    role: &'static str,
+    /// Its first characters.
+    prefix: String,
+    created_at: Timestamp,
+    /// When it opens nothing any more; null: when it is revoked.
+    expires_at: Option<Timestamp>,
+    /// To the minute.
+    last_used_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl KeyView {
+    fn of(key: &ApiKeyRecord) -> Self {
+        Self {
+            id: key.id.clone(),
+            name: key.name.clone(),
+            role: key.role.as_str(),
+            prefix: key.prefix.clone(),
+            created_at: Timestamp(key.created_at),
+            expires_at: key.expires_at.map(Timestamp),
+            last_used_at: key.last_used_at.map(Timestamp),
+            revoked_at: key.revoked_at.map(Timestamp),
+        }
+    }
+}
+
+/// A key that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MadeApiKey {
+    #[serde(flatten)]
+    key: KeyView,
+    /// The key itself, shown this once.
+    api_key: String,
+}
+
+/// All keys, the oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ApiKeyList {
+    api_keys: Vec<KeyView>,
+    /// Always null: an organisation has few keys.
+    next_cursor: Option<String>,
+}
+
+/// A key to make.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `made` reads")]
+pub(super) struct NewKey {
+    /// What it is for.
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Dashboard"
+    )]
+    name: String,
+    #[schema(inline)]
+    role: Role,
+    /// Days until it opens nothing any more; never, without.
+    #[schema(minimum = 1, maximum = 3650)]
+    expires_in_days: Option<u16>,
+}
+
+/// Read the organisation
+///
+/// The one that the key or session is for.
+#[utoipa::path(get, path = "/api/v1/organization", tag = "Access", operation_id = "readOrganization",
+    responses((status = 200, description = "The organisation.", body = OrganizationView)))]
 pub(super) async fn organization<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<OrganizationView>, ApiError> {
     let organization = operations.store().find_organization(&organization).await?;
-    Ok(Json(shown_organization(&organization)))
+    Ok(Json(OrganizationView::of(&organization)))
 }
 
-pub(super) fn shown_organization(organization: &Organization) -> Value {
-    json!({ "id": organization.id, "name": organization.name, "created_at": rfc3339(organization.created_at) })
-}
-
-/// The keys of the organisation, revoked ones included.
+/// List API keys
+///
+/// Revoked ones included.
+#[utoipa::path(get, path = "/api/v1/api-keys", tag = "Access", operation_id = "listApiKeys",
+    responses((status = 200, description = "All keys.", body = ApiKeyList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ApiKeyList>, ApiError> {
     listed(&*operations, &organization).await
 }
 
 pub(super) async fn listed<O: Operations>(
     operations: &O,
     organization: &OrganizationId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ApiKeyList>, ApiError> {
     let keys = operations.store().api_keys(organization).await?;
-    Ok(Json(
-        json!({ "api_keys": keys.iter().map(shown).collect::<Vec<_>>(), "next_cursor": null }),
-    ))
+    Ok(Json(ApiKeyList {
+        api_keys: keys.iter().map(KeyView::of).collect(),
+        next_cursor: None,
+    }))
 }
 
-/// Makes a key, which is shown this once.
+/// Make an API key
+///
+/// It is shown this once.
+#[utoipa::path(post, path = "/api/v1/api-keys", tag = "Access", operation_id = "createApiKey", request_body = NewKey,
+    responses((status = 201, description = "The key.", body = MadeApiKey)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
@@ -109,12 +211,18 @@ pub(super) async fn made<O: Operations>(
     };
     let key = ApiKey::generate()?;
     let record = store.create_api_key(organization, &new, role, &key, now).await?;
-    let mut body = shown(&record);
-    body["api_key"] = json!(key.expose());
+    let body = MadeApiKey {
+        key: KeyView::of(&record),
+        api_key: key.expose().to_owned(),
+    };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }
 
-/// Revokes a key, and ends the sessions that were opened with it.
+/// Revoke an API key
+///
+/// At once, with the sessions that were opened with it. The last one that can administrate the organisation stays.
+#[utoipa::path(delete, path = "/api/v1/api-keys/{key}", tag = "Access", operation_id = "revokeApiKey",
+    responses((status = 204, description = "It opens nothing any more.")))]
 pub(super) async fn revoke<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
@@ -133,17 +241,4 @@ pub(super) async fn revoke<O: Operations>(
         error => error.into(),
     })?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-pub(super) fn shown(key: &ApiKeyRecord) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "role": key.role.as_str(),
-        "prefix": key.prefix,
-        "created_at": rfc3339(key.created_at),
-        "expires_at": optional(key.expires_at),
-        "last_used_at": optional(key.last_used_at),
-        "revoked_at": optional(key.revoked_at),
-    })
 }

@@ -10,8 +10,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::form::Form;
+use super::keys::{self, ApiKeyList, OrganizationView};
 use super::path::Path;
-use super::{ApiError, Operations, keys};
+use super::{ApiError, Operations};
 use crate::store::{Organization, OrganizationId};
 
 const NAME_CHARS_MAX: usize = 64;
@@ -19,7 +20,7 @@ const NAME_CHARS_MAX: usize = 64;
 /// All organisations.
 pub(super) async fn organizations<O: Operations>(State(operations): State<Arc<O>>) -> Result<Json<Value>, ApiError> {
     let organizations = operations.store().organizations().await?;
-    let shown: Vec<Value> = organizations.iter().map(keys::shown_organization).collect();
+    let shown: Vec<_> = organizations.iter().map(OrganizationView::of).collect();
     Ok(Json(json!({ "organizations": shown, "next_cursor": null })))
 }
 
@@ -27,7 +28,7 @@ pub(super) async fn organizations<O: Operations>(State(operations): State<Arc<O>
 pub(super) async fn create_organization<O: Operations>(
     State(operations): State<Arc<O>>,
     mut form: Form,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<OrganizationView>), ApiError> {
     let name = form.text("name", NAME_CHARS_MAX);
     let name = form.required("name", name);
     form.finish()?;
@@ -35,14 +36,14 @@ pub(super) async fn create_organization<O: Operations>(
         .store()
         .create_organization(&OrganizationId::generate(), &name, operations.now())
         .await?;
-    Ok((StatusCode::CREATED, Json(keys::shown_organization(&organization))))
+    Ok((StatusCode::CREATED, Json(OrganizationView::of(&organization))))
 }
 
 /// The keys of an organisation, which open nothing as they are shown.
 pub(super) async fn keys<O: Operations>(
     State(operations): State<Arc<O>>,
     Path(organization): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<ApiKeyList>, ApiError> {
     let organization = find(&*operations, &organization).await?;
     keys::listed(&*operations, &organization.id).await
 }

@@ -25,7 +25,7 @@ pub const LAST_ADMIN: &str = "the last admin key";
 const USABLE: &str = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
 
 /// What a key of an organisation may do. Each can do what those before it can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look at everything of the organisation.

@@ -99,10 +99,9 @@ pub(super) async fn made(response: Response, resources: &mut BTreeMap<String, St
         return response;
     }
     let (parts, body) = response.into_parts();
-    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
-        Ok(bytes) => bytes,
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
         // A body that is in memory does not fail.
-        Err(_) => return Response::from_parts(parts, Body::empty()),
+        return Response::from_parts(parts, Body::empty());
     };
     if let Ok(answer) = serde_json::from_slice::<Map<String, Value>>(&bytes) {
         for (name, value) in &answer {

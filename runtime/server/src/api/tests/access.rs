@@ -51,6 +51,20 @@ impl Server {
         self.raw(request.body(body).unwrap()).await
     }
 
+    /// The answer, unless it is a stream that goes on.
+    async fn told(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        let bearer = format!("Bearer {}", self.key);
+        let response = self.request(method, path, &[("authorization", &*bearer)], None).await;
+        if response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "text/event-stream")
+        {
+            return (response.status(), Value::Null);
+        }
+        answer(response).await
+    }
+
     async fn try_sign_in(&self, key: &str, headers: &[(&str, &str)]) -> (HeaderMap, StatusCode, Value) {
         let body = json!({ "api_key": key });
         let response = self.request(Method::POST, SESSION, headers, Some(body)).await;
@@ -97,7 +111,7 @@ async fn routes(server: &Server) -> Vec<(Method, String)> {
     for path in paths {
         let asks = if path.starts_with(OPERATOR) { &operator } else { server };
         for method in METHODS {
-            if asks.send(method.clone(), &filled(path), None).await.0 != StatusCode::METHOD_NOT_ALLOWED {
+            if asks.told(method.clone(), &filled(path)).await.0 != StatusCode::METHOD_NOT_ALLOWED {
                 routes.push((method, path.to_owned()));
             }
         }
@@ -129,6 +143,7 @@ async fn no_route_opens_to_a_role_that_is_too_low() {
         ),
         ("POST", "/api/v1/webhook-endpoints/{endpoint}/resend-dead"),
     ];
+    const OPEN: [&str; 3] = [SESSION, "/api/v1/openapi.json", "/api/v1/docs"];
     const READ_BY_ADMINS: [&str; 3] = [KEYS, "/api/v1/audit-log", "/api/v1/audit-log/export"];
     let server = Server::start().await;
     // A stream that begins has no end to wait for.
@@ -139,7 +154,7 @@ async fn no_route_opens_to_a_role_that_is_too_low() {
         server.operator().await,
     );
     for (method, route) in routes(&server).await {
-        if route == SESSION {
+        if OPEN.contains(&&*route) {
             continue;
         }
         let needed = if route.starts_with(OPERATOR) {
@@ -158,7 +173,7 @@ async fn no_route_opens_to_a_role_that_is_too_low() {
             ("admin", &server),
             ("operator", &operator),
         ] {
-            let (status, body) = asks.send(method.clone(), &path, None).await;
+            let (status, body) = asks.told(method.clone(), &path).await;
             let is_enough = match (needed, name) {
                 ("operator", name) => name == "operator",
                 (_, "operator") => false,

@@ -15,13 +15,14 @@ use strowger_host::child::THIS_PROGRAM;
 use super::shadow;
 use crate::catalogue::{Catalogue, CatalogueError, Catalogued};
 use crate::cli::SettingsArgs;
+use crate::cli::audit::audited;
 use crate::clock::Clock;
 use crate::gateway;
 use crate::install::{Examined, InstallOptions, Installer, Page, Upload};
 use crate::invocations;
 use crate::oci::{self, Login, OciRef, Registry};
 use crate::settings::Settings;
-use crate::store::{Installed, Party, Store, StoreOptions};
+use crate::store::{AuditChain, Installed, Party, Store, StoreOptions};
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum InstalledCommand {
@@ -201,7 +202,10 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
         }
         InstalledCommand::Rollback { name, settings } => {
             let catalogue = Opened::open(settings).await?.catalogue;
-            let channel = catalogue.roll_back(&operator, &name).await?;
+            let channel = recorded(&catalogue, "rollback", &name, None, async {
+                Ok(catalogue.roll_back(&operator, &name).await?)
+            })
+            .await?;
             let live = channel.live.unwrap_or_default();
             say!("{name}: sha256:{live} takes new calls again.");
         }
@@ -224,7 +228,10 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
                 }
             };
             let given = given_hosts(&hosts, &version.declared_hosts);
-            confirmed(set(given).await, &version.declared_hosts, set).await?;
+            recorded(&catalogue, "canary", &name, Some(digest), async {
+                confirmed(set(given).await, &version.declared_hosts, set).await
+            })
+            .await?;
             say!(
                 "{name}: sha256:{digest} takes {}.{} % of new calls.",
                 share / 10,
@@ -242,7 +249,10 @@ pub(in crate::cli) async fn run(command: InstalledCommand) -> anyhow::Result<Exi
                 settings, catalogue, ..
             } = Opened::open(settings).await?;
             let digest = catalogue.find(&operator, &name, &digest).await?.digest;
-            catalogue.remove(&operator, &name, &digest).await?;
+            recorded(&catalogue, "remove", &name, Some(&digest), async {
+                Ok(catalogue.remove(&operator, &name, &digest).await?)
+            })
+            .await?;
             gateway::engine(&settings)?.forget(&digest);
             say!("{name}: sha256:{digest} is removed.");
         }
@@ -310,7 +320,13 @@ impl Opened {
 
 async fn shadow_version(opened: &Opened, name: &str, digest: Option<&str>, detach: bool) -> anyhow::Result<()> {
     let catalogue = &opened.catalogue;
-    catalogue.set_shadow(&Party::Operator, name, digest).await?;
+    let set = async |digest| {
+        recorded(catalogue, "shadow", name, digest, async {
+            Ok(catalogue.set_shadow(&Party::Operator, name, digest).await?)
+        })
+        .await
+    };
+    set(digest).await?;
     let Some(digest) = digest else {
         say!("{name}: nothing runs beside the live version any more.");
         return Ok(());
@@ -330,7 +346,7 @@ async fn shadow_version(opened: &Opened, name: &str, digest: Option<&str>, detac
     }
     say!("{name}: {digest} runs beside the live version of a gateway on this data directory. Interrupt to end it.");
     let tally = shadow::follow(&file).await;
-    catalogue.set_shadow(&Party::Operator, name, None).await?;
+    set(None).await?;
     tally?.show();
     Ok(())
 }
@@ -374,8 +390,16 @@ async fn add(args: AddArgs) -> anyhow::Result<ExitCode> {
         source,
     };
     let examined = examine(&installer, &owner, upload).await?;
-    let installed = examined.install(&catalogue, owner).await?;
     let page = &examined.page;
+    let chain = match &owner {
+        Party::Operator => vec![AuditChain::Installation],
+        Party::Organization(id) => vec![AuditChain::Installation, AuditChain::Organization(id.clone())],
+    };
+    let resources = [("digest", &*page.digest), ("provider", &*page.provider)];
+    let installed = audited(&store, &chain, "strowger provider add", &resources, async {
+        Ok(examined.install(&catalogue, owner.clone()).await?)
+    })
+    .await?;
     if json {
         say!("{}", serde_json::to_string_pretty(page)?);
     } else {
@@ -421,9 +445,37 @@ async fn adopt(catalogue: &Catalogue, name: &str, digest: &str, hosts: &HostArgs
         catalogue.adopt(&Party::Operator, name, digest, hosts.as_deref()).await
     };
     let given = given_hosts(hosts, &version.declared_hosts);
-    confirmed(adopt(given).await, &version.declared_hosts, adopt).await?;
+    recorded(catalogue, "adopt", name, Some(digest), async {
+        confirmed(adopt(given).await, &version.declared_hosts, adopt).await
+    })
+    .await?;
     say!("{name}: sha256:{digest} takes new calls from now on; a gateway that runs follows within a second.");
     Ok(())
+}
+
+/// Does something to a provider, which the installation's log then tells, and that of the organisation whose provider it is.
+async fn recorded<T>(
+    catalogue: &Catalogue,
+    command: &str,
+    name: &str,
+    digest: Option<&str>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let store = catalogue.store();
+    let mut chains = vec![AuditChain::Installation];
+    if let Some(Party::Organization(id)) = store.provider_channel(name).await?.map(|channel| channel.owner) {
+        chains.push(AuditChain::Organization(id));
+    }
+    let mut resources = vec![("provider", name)];
+    resources.extend(digest.map(|digest| ("digest", digest)));
+    audited(
+        store,
+        &chains,
+        &format!("strowger provider {command}"),
+        &resources,
+        work,
+    )
+    .await
 }
 
 /// The hosts that the command line confirms, if it says anything about them.
