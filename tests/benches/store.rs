@@ -291,6 +291,9 @@ async fn schema(server: &str, name: &str) -> String {
 #[tokio::main]
 async fn main() {
     sqlx::any::install_default_drivers();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nobody has installed one yet");
     let server = std::env::var("STROWGER_TEST_DATABASE").ok();
     println!("Where an inbound call goes, in milliseconds: the look-up in the database; the whole webhook over HTTP\n");
     println!("| database | numbers | look-up p50 | p99 | worst | webhook p50 | p99 | worst |");
