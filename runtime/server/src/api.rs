@@ -15,7 +15,9 @@ mod authentication;
 mod calls;
 mod configurations;
 mod error;
+mod etag;
 mod form;
+mod idempotency;
 mod initiate;
 mod inspection;
 mod json;
@@ -445,6 +447,11 @@ pub fn router<O: Operations>(operations: Arc<O>) -> Router {
         .layer(Extension(Reference::new(&document)))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
+        // Inside of the layer that lets requests in: a key of a stranger's is none.
+        .route_layer(middleware::from_fn_with_state(
+            operations.clone(),
+            idempotency::once::<O>,
+        ))
         // Around every route above, whatever is added to them.
         .route_layer(middleware::from_fn_with_state(
             access::Gate::new(operations.clone()),

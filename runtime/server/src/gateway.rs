@@ -329,6 +329,9 @@ async fn keep_house(exchange: Exchange, stop: CancellationToken) {
         if let Err(error) = exchange.store().settle_audit(now - AUDIT_PATIENCE_MS, now).await {
             tracing::warn!(%error, "changes that never ended could not be written to the audit log");
         }
+        if let Err(error) = exchange.store().purge_idempotent_requests(now).await {
+            tracing::warn!(%error, "expired idempotency keys could not be removed");
+        }
         // A carrier that hangs must not hold up the end of the process.
         let rated = tokio::select! {
             () = stop.cancelled() => return,

@@ -26,6 +26,7 @@ mod configurations;
 mod data_keys;
 mod endpoints;
 mod id;
+mod idempotency;
 mod invocations;
 mod keys;
 mod leases;
@@ -69,6 +70,7 @@ pub use id::{
     AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, OutgoingEventId, SessionId, TrunkId,
     WebhookEndpointId,
 };
+pub use idempotency::{Attempt, IdempotentRequest};
 pub use invocations::{FrameTimes, InvocationRecord};
 pub use keys::{ApiKey, ApiKeyRecord, KeyHolder, KeyRole, LAST_ADMIN, NewApiKey, Power, Role};
 pub use leases::LeaseKey;
@@ -108,6 +110,9 @@ pub enum StoreError {
         /// Where it is in use, as far as the caller may know, and what to do.
         cure: String,
     },
+    /// The row is of another version than the one that was expected.
+    #[error("it was changed meanwhile; read it again")]
+    Stale,
     /// Somebody else holds the database for longer than the busy timeout. The same again may succeed.
     #[error(
         "the database is locked by another process, overloaded, or does not answer; try again, and look whether it runs, and for a \

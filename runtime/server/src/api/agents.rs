@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -14,19 +14,23 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::authentication::Caller;
+use super::etag::{Conditions, IfMatch, IfNoneMatch, Tagged};
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::page::{Asked, PageQuery};
 use super::path::Path;
 use super::schema::{FreeObject, Id, Message, Timestamp};
 use super::{ApiError, Operations, mask};
 use crate::agent::Protocol;
-use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders};
+use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders, StoreError};
 
 const NAME_CHARS_MAX: usize = 64;
 const URL_CHARS_MAX: usize = 2_048;
 const HEADERS_MAX: usize = 32;
 /// Parameters as JSON text: they travel in the first message of every call.
 const PARAMETERS_BYTES_MAX: usize = 8 * 1024;
+/// How often a change is tried that others keep getting ahead of.
+const ATTEMPTS_MAX: u32 = 16;
 const SAMPLE_RATES_HZ: [u32; 4] = [8_000, 16_000, 24_000, 48_000];
 
 /// What the WebSocket handshake itself says. An agent's own headers must not contradict it.
@@ -159,62 +163,82 @@ pub(super) async fn list<O: Operations>(
 
 /// Make an agent
 #[utoipa::path(post, path = "/api/v1/agents", tag = "Agents", operation_id = "createAgent", request_body = NewAgent,
-    responses((status = 201, description = "The agent.", body = AgentView)))]
+    params(IdempotencyKey), responses((status = 201, description = "The agent.", body = AgentView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     form: Form,
-) -> Result<(StatusCode, Json<AgentView>), ApiError> {
+) -> Result<Tagged<AgentView>, ApiError> {
     let settings = settings(form, None)?;
     let agent = operations
         .store()
         .create_agent(&organization, &AgentId::generate(), &settings, operations.now())
         .await?;
-    Ok((StatusCode::CREATED, Json(shown(&agent))))
+    Ok(Tagged::created(agent.version, shown(&agent)))
 }
 
 /// Read an agent
-#[utoipa::path(get, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "readAgent",
+#[utoipa::path(get, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "readAgent", params(IfNoneMatch),
     responses((status = 200, description = "The agent.", body = AgentView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<AgentView>, ApiError> {
-    Ok(Json(shown(&find(operations.as_ref(), &organization, &id).await?)))
+    conditions: Conditions,
+) -> Result<Tagged<AgentView>, ApiError> {
+    let agent = find(operations.as_ref(), &organization, &id).await?;
+    Ok(Tagged::read(agent.version, shown(&agent), conditions))
 }
 
 /// Change an agent
 ///
 /// What is left out stays. Calls in progress keep what they started with.
 #[utoipa::path(put, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "updateAgent", request_body = AgentChange,
-    responses((status = 200, description = "The agent as it is now.", body = AgentView)))]
+    params(IfMatch), responses((status = 200, description = "The agent as it is now.", body = AgentView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
+    conditions: Conditions,
     form: Form,
-) -> Result<Json<AgentView>, ApiError> {
-    let stored = find(operations.as_ref(), &organization, &id).await?;
-    let settings = settings(form, Some(&stored.settings))?;
-    let agent = operations
-        .store()
-        .update_agent(&organization, &stored.id, &settings, operations.now())
-        .await?;
-    Ok(Json(shown(&agent)))
+) -> Result<Tagged<AgentView>, ApiError> {
+    let mut attempts = 0;
+    loop {
+        let stored = find(operations.as_ref(), &organization, &id).await?;
+        conditions.require(stored.version)?;
+        let settings = settings(form.clone(), Some(&stored.settings))?;
+        let changed = operations
+            .store()
+            .update_agent(&organization, &stored.id, &settings, stored.version, operations.now())
+            .await;
+        attempts += 1;
+        match changed {
+            Ok(agent) => return Ok(Tagged::new(agent.version, shown(&agent))),
+            // What this request leaves out stays as the other one has written it. One that names a version is told above.
+            Err(StoreError::Stale) if conditions.is_strict() || attempts < ATTEMPTS_MAX => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Delete an agent
 ///
 /// Its numbers stay without one, its calls stay in the record.
-#[utoipa::path(delete, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "deleteAgent",
+#[utoipa::path(delete, path = "/api/v1/agents/{agent}", tag = "Agents", operation_id = "deleteAgent", params(IfMatch),
     responses((status = 200, description = "It is gone.", body = Message)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
+    conditions: Conditions,
 ) -> Result<Json<Message>, ApiError> {
-    operations.store().delete_agent(&organization, &parse_id(&id)?).await?;
+    let agent = find(operations.as_ref(), &organization, &id).await?;
+    let expected = conditions.expected(agent.version)?;
+    let deleted = operations
+        .store()
+        .delete_agent(&organization, &agent.id, expected)
+        .await;
+    deleted.map_err(|error| conditions.told(error))?;
     Ok(Message::new("the agent was deleted"))
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use strowger_host::operation::{DetailGroup, Occasion};
@@ -14,7 +13,9 @@ use strowger_host::{Ability, Credentials};
 use utoipa::ToSchema;
 
 use super::authentication::Caller;
+use super::etag::{Conditions, IfMatch, IfNoneMatch, Tagged};
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::page::{Asked, PageQuery};
 use super::path::Path;
 use super::providers::Connectivity as ConnectivityName;
@@ -210,13 +211,13 @@ pub(super) async fn list<O: Operations>(
 ///
 /// The provider checks it, and makes at its carrier what is missing. When that fails nothing is kept.
 #[utoipa::path(post, path = "/api/v1/organizations/telephony-configs", tag = "Configurations", operation_id = "createConfiguration",
-    request_body = NewConfigurationForm,
+    request_body = NewConfigurationForm, params(IdempotencyKey),
     responses((status = 201, description = "The configuration.", body = ConfigurationDetail)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     mut form: Form,
-) -> Result<(StatusCode, Json<ConfigurationDetail>), ApiError> {
+) -> Result<Tagged<ConfigurationDetail>, ApiError> {
     let name = form.text("name", NAME_CHARS_MAX);
     let name = form.required("name", name);
     let is_default_outbound = form.flag("is_default_outbound").unwrap_or(false);
@@ -255,38 +256,40 @@ pub(super) async fn create<O: Operations>(
         };
         let configuration = operations.store().create_configuration(new, operations.now()).await?;
         operations.configurations_changed();
-        Ok((StatusCode::CREATED, detail(operations, &configuration).await?))
+        let shown = detail(operations, &configuration).await?;
+        Ok(Tagged::created(configuration.version, shown))
     })
     .await
 }
 
 /// Read a configuration
 #[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}", tag = "Configurations", operation_id = "readConfiguration",
-    responses((status = 200, description = "The configuration.", body = ConfigurationDetail)))]
+    params(IfNoneMatch), responses((status = 200, description = "The configuration.", body = ConfigurationDetail)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<ConfigurationDetail>, ApiError> {
-    detail(
-        operations.as_ref(),
-        &find(operations.as_ref(), &organization, &id).await?,
-    )
-    .await
+    conditions: Conditions,
+) -> Result<Tagged<ConfigurationDetail>, ApiError> {
+    let configuration = find(operations.as_ref(), &organization, &id).await?;
+    let shown = detail(operations.as_ref(), &configuration).await?;
+    Ok(Tagged::read(configuration.version, shown, conditions))
 }
 
 /// Change a configuration
 ///
 /// What is left out stays; `config` replaces all settings.
 #[utoipa::path(put, path = "/api/v1/organizations/telephony-configs/{configuration}", tag = "Configurations", operation_id = "updateConfiguration",
-    request_body = ConfigurationChangeForm, responses((status = 200, description = "The configuration as it is now.", body = ConfigurationDetail)))]
+    request_body = ConfigurationChangeForm, params(IfMatch), responses((status = 200, description = "The configuration as it is now.", body = ConfigurationDetail)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
+    conditions: Conditions,
     mut form: Form,
-) -> Result<Json<ConfigurationDetail>, ApiError> {
+) -> Result<Tagged<ConfigurationDetail>, ApiError> {
     let stored = find(operations.as_ref(), &organization, &id).await?;
+    let mut expected = conditions.expected(stored.version)?;
     let name = form.text("name", NAME_CHARS_MAX);
     let config = form.object("config");
     let mut entered = None;
@@ -326,13 +329,16 @@ pub(super) async fn update<O: Operations>(
             )
             .await?;
             change.credentials = Some((prepared.credentials, prepared.account_id));
+            // Masks stood for what was stored then: if that was replaced since, they would bring it back.
+            expected = Some(stored.version);
         }
         let changed = operations
             .store()
-            .update_configuration(&organization, &stored.id, change, operations.now())
-            .await?;
+            .update_configuration(&organization, &stored.id, change, expected, operations.now())
+            .await
+            .map_err(|error| conditions.told(error))?;
         operations.configurations_changed();
-        detail(operations, &changed).await
+        Ok(Tagged::new(changed.version, detail(operations, &changed).await?))
     })
     .await
 }
@@ -341,16 +347,20 @@ pub(super) async fn update<O: Operations>(
 ///
 /// Its numbers and trunks go with it, its calls stay in the record.
 #[utoipa::path(delete, path = "/api/v1/organizations/telephony-configs/{configuration}", tag = "Configurations", operation_id = "deleteConfiguration",
-    responses((status = 200, description = "It is gone.", body = Message)))]
+    params(IfMatch), responses((status = 200, description = "It is gone.", body = Message)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
+    conditions: Conditions,
 ) -> Result<Json<Message>, ApiError> {
+    let configuration = find(operations.as_ref(), &organization, &id).await?;
+    let expected = conditions.expected(configuration.version)?;
     operations
         .store()
-        .delete_configuration(&organization, &parse_id(&id)?)
-        .await?;
+        .delete_configuration(&organization, &configuration.id, expected)
+        .await
+        .map_err(|error| conditions.told(error))?;
     operations.configurations_changed();
     Ok(Message::new("the telephony configuration was deleted"))
 }
@@ -362,13 +372,16 @@ pub(super) async fn set_default<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<ConfigurationDetail>, ApiError> {
+) -> Result<Tagged<ConfigurationDetail>, ApiError> {
     let changed = operations
         .store()
         .set_default_outbound(&organization, &parse_id(&id)?, operations.now())
         .await?;
     operations.configurations_changed();
-    detail(operations.as_ref(), &changed).await
+    Ok(Tagged::new(
+        changed.version,
+        detail(operations.as_ref(), &changed).await?,
+    ))
 }
 
 /// Reactivate a configuration
@@ -380,13 +393,16 @@ pub(super) async fn reactivate<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(id): Path<String>,
-) -> Result<Json<ConfigurationDetail>, ApiError> {
+) -> Result<Tagged<ConfigurationDetail>, ApiError> {
     let changed = operations
         .store()
         .reactivate_configuration(&organization, &parse_id(&id)?, operations.now())
         .await?;
     operations.configurations_changed();
-    detail(operations.as_ref(), &changed).await
+    Ok(Tagged::new(
+        changed.version,
+        detail(operations.as_ref(), &changed).await?,
+    ))
 }
 
 /// Whether the store would have the change, before a carrier is asked to do something for it.
@@ -476,10 +492,7 @@ fn summary(
     }
 }
 
-async fn detail<O: Operations>(
-    operations: &O,
-    configuration: &Configuration,
-) -> Result<Json<ConfigurationDetail>, ApiError> {
+async fn detail<O: Operations>(operations: &O, configuration: &Configuration) -> Result<ConfigurationDetail, ApiError> {
     let store = operations.store();
     let facts = store
         .configuration_facts(&configuration.organization, &configuration.id)
@@ -505,7 +518,7 @@ async fn detail<O: Operations>(
         }),
         None => None,
     };
-    Ok(Json(ConfigurationDetail {
+    Ok(ConfigurationDetail {
         summary: summary(configuration, provider.as_ref(), facts, readiness.blocked),
         credentials: mask::masked(spec, configuration.credentials.expose()),
         setup_checklist: readiness.checklist,
@@ -514,7 +527,7 @@ async fn detail<O: Operations>(
         event_socket,
         supports_trunks: can(Ability::Trunks),
         trunks: trunks.iter().map(trunks::shown).collect(),
-    }))
+    })
 }
 
 fn event_socket(state: &EventSocketState) -> EventSocketView {

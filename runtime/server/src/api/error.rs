@@ -40,6 +40,12 @@ pub enum ApiError {
     Refused(&'static str, String),
     /// It contradicts what there is.
     Conflict(&'static str, String),
+    /// Somebody else has changed it since the client has read it.
+    Stale,
+    /// The key of an idempotent request was another request's.
+    KeyReused,
+    /// The same request is being done.
+    KeyInUse,
     /// There is no such thing, as far as this organisation may know.
     NotFound(&'static str),
     /// No method of this resource.
@@ -117,6 +123,22 @@ impl ApiError {
             Self::Fields(fields) => Problem::fields(fields, "some fields are not right; nothing was changed"),
             Self::Refused(code, message) => Problem::new(StatusCode::BAD_REQUEST, code, message),
             Self::Conflict(code, message) => Problem::new(StatusCode::CONFLICT, code, message),
+            Self::Stale => Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "stale",
+                "it was changed since the ETag in If-Match was given; read it again, and decide again",
+            ),
+            Self::KeyReused => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "another request was sent with this Idempotency-Key; every request needs a key of its own",
+            ),
+            Self::KeyInUse => Problem::new(
+                StatusCode::CONFLICT,
+                "idempotency_key_in_use",
+                "a request with this Idempotency-Key is being done; ask again for its answer",
+            )
+            .retryable(true),
             Self::NotFound(what) => {
                 Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
             }
@@ -212,6 +234,10 @@ fn operation(error: OperationError) -> Problem {
         }
         OperationError::Store(StoreError::NotFound { what }) => ApiError::NotFound(what).problem(),
         OperationError::Store(StoreError::Conflict { .. }) => Problem::new(StatusCode::CONFLICT, "conflict", message),
+        // Who said which version it should be hears so from the handler; this one said nothing, and may simply ask again.
+        OperationError::Store(StoreError::Stale) => {
+            Problem::new(StatusCode::CONFLICT, "changed_meanwhile", message).retryable(true)
+        }
         OperationError::Store(StoreError::Locked) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",

@@ -10,7 +10,7 @@ use strowger_host::FieldProblem;
 use super::{ApiError, json};
 
 /// The fields of a request's body. Each is taken once; what is left at the end is unknown.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Form {
     fields: Map<String, Value>,
     /// Whether everything is a text, as in a query.

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::authentication::Caller;
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::schema::Id;
 use super::{ApiError, CallRequest, OperationError, Operations, calls, readiness};
 use crate::agent::dialable;
@@ -68,7 +69,7 @@ pub(super) struct PlacedCall {
 ///
 /// The answer comes when the carrier has accepted the call; it then rings.
 #[utoipa::path(post, path = "/api/v1/telephony/initiate-call", tag = "Calls", operation_id = "initiateCall",
-    request_body = NewOutboundCall, responses((status = 200, description = "It was placed.", body = PlacedCall)))]
+    request_body = NewOutboundCall, params(IdempotencyKey), responses((status = 200, description = "It was placed.", body = PlacedCall)))]
 pub(super) async fn initiate<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,

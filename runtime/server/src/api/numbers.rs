@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 use strowger_call::address::ADDRESS_CHARS_MAX;
@@ -14,16 +13,20 @@ use strowger_host::operation::{FailureKind, Ownership, Synchronisation};
 use utoipa::ToSchema;
 
 use super::authentication::Caller;
+use super::etag::{Conditions, IfMatch, IfNoneMatch, Tagged};
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::page::{Asked, PageQuery};
 use super::path::Path;
 use super::schema::{FreeObject, Id, Timestamp};
 use super::{ApiError, OperationError, Operations, configurations, unbroken};
 use crate::store::{
-    AgentId, Configuration, ConfigurationId, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber, TrunkId,
-    WrittenAddress,
+    AgentId, Configuration, ConfigurationId, NewNumber, NumberChange, NumberId, OrganizationId, PhoneNumber,
+    StoreError, TrunkId, WrittenAddress,
 };
 
+/// How often a change is tried that others keep getting ahead of.
+const ATTEMPTS_MAX: u32 = 16;
 const LABEL_CHARS_MAX: usize = 64;
 /// A user's own data, as JSON text.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
@@ -183,13 +186,13 @@ pub(super) async fn list<O: Operations>(
 ///
 /// It is registered at carriers where that is done from here; others are asked whether the account owns it.
 #[utoipa::path(post, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers", tag = "Phone numbers", operation_id = "createPhoneNumber",
-    request_body = NewNumberForm, responses((status = 201, description = "The number.", body = NumberView)))]
+    request_body = NewNumberForm, params(IdempotencyKey), responses((status = 201, description = "The number.", body = NumberView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
     mut form: Form,
-) -> Result<(StatusCode, Json<NumberView>), ApiError> {
+) -> Result<Tagged<NumberView>, ApiError> {
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
     let country = country(&mut form);
     let written = form.text("address", ADDRESS_CHARS_MAX);
@@ -228,7 +231,7 @@ async fn add<O: Operations>(
     operations: &O,
     configuration: &Configuration,
     new: NewNumber,
-) -> Result<(StatusCode, Json<NumberView>), ApiError> {
+) -> Result<Tagged<NumberView>, ApiError> {
     let store = operations.store();
     if let Some(agent) = &new.agent {
         store.find_agent(&new.organization, agent).await?;
@@ -256,32 +259,34 @@ async fn add<O: Operations>(
     } else {
         None
     };
-    Ok((StatusCode::CREATED, Json(shown(&number, sync.as_ref()))))
+    Ok(Tagged::created(number.version, shown(&number, sync.as_ref())))
 }
 
 /// Read a phone number
 #[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "readPhoneNumber",
-    responses((status = 200, description = "The number.", body = NumberView)))]
+    params(IfNoneMatch), responses((status = 200, description = "The number.", body = NumberView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
-) -> Result<Json<NumberView>, ApiError> {
+    conditions: Conditions,
+) -> Result<Tagged<NumberView>, ApiError> {
     let (_, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
-    Ok(Json(shown(&number, None)))
+    Ok(Tagged::read(number.version, shown(&number, None), conditions))
 }
 
 /// Change a phone number
 ///
 /// What is left out stays. The carrier is told again.
 #[utoipa::path(put, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "updatePhoneNumber",
-    request_body = NumberChangeForm, responses((status = 200, description = "The number as it is now.", body = NumberView)))]
+    request_body = NumberChangeForm, params(IfMatch), responses((status = 200, description = "The number as it is now.", body = NumberView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
+    conditions: Conditions,
     mut form: Form,
-) -> Result<Json<NumberView>, ApiError> {
+) -> Result<Tagged<NumberView>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
     if let Some(written) = form.value("address")
         && written.as_str() != Some(number.written.expose())
@@ -310,15 +315,44 @@ pub(super) async fn update<O: Operations>(
         metadata: metadata(&mut form),
     };
     form.finish()?;
+    let expected = conditions.expected(number.version)?;
     unbroken(async move {
         let operations = operations.as_ref();
-        let number = operations
-            .store()
-            .update_number(&organization, &configuration.id, &number.id, change, operations.now())
-            .await?;
+        let store = operations.store();
+        let mut attempts = 0;
+        let number = loop {
+            let changed = store
+                .update_number(
+                    &organization,
+                    &configuration.id,
+                    &number.id,
+                    change.clone(),
+                    expected,
+                    operations.now(),
+                )
+                .await;
+            attempts += 1;
+            match changed {
+                Err(StoreError::Stale) if expected.is_none() && attempts < ATTEMPTS_MAX => {}
+                changed => break changed.map_err(|error| conditions.told(error))?,
+            }
+        };
         // Whatever changed: it repairs what an earlier attempt left undone. Detaching touches only what points here.
-        let sync = synchronise(operations, &configuration, &number.address, is_attached(&number)).await;
-        Ok(Json(shown(&number, sync.as_ref())))
+        let mut told = is_attached(&number);
+        let mut sync = synchronise(operations, &configuration, &number.address, told).await;
+        // Somebody else may have decided otherwise meanwhile, and been told of before: the carrier is to have the last word
+        // that was written.
+        for _ in 1..ATTEMPTS_MAX {
+            let Ok(now) = store.find_number(&organization, &configuration.id, &number.id).await else {
+                break;
+            };
+            if is_attached(&now) == told {
+                break;
+            }
+            told = is_attached(&now);
+            sync = synchronise(operations, &configuration, &number.address, told).await;
+        }
+        Ok(Tagged::new(number.version, shown(&number, sync.as_ref())))
     })
     .await
 }
@@ -327,13 +361,15 @@ pub(super) async fn update<O: Operations>(
 ///
 /// Its calls are pointed away from here first; when the carrier cannot be told, the number stays.
 #[utoipa::path(delete, path = "/api/v1/organizations/telephony-configs/{configuration}/phone-numbers/{number}", tag = "Phone numbers", operation_id = "deletePhoneNumber",
-    responses((status = 200, description = "It is gone.", body = NumberDeleted)))]
+    params(IfMatch), responses((status = 200, description = "It is gone.", body = NumberDeleted)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
+    conditions: Conditions,
 ) -> Result<Json<NumberDeleted>, ApiError> {
     let (configuration, number) = find(operations.as_ref(), &organization, &configuration, &number).await?;
+    let expected = conditions.expected(number.version)?;
     unbroken(async move {
         let operations = operations.as_ref();
         // While the carrier still sends calls here, the number must not vanish: its owner could not see why they are
@@ -345,8 +381,9 @@ pub(super) async fn delete<O: Operations>(
         }
         operations
             .store()
-            .delete_number(&organization, &configuration.id, &number.id)
-            .await?;
+            .delete_number(&organization, &configuration.id, &number.id, expected)
+            .await
+            .map_err(|error| conditions.told(error))?;
         Ok(Json(NumberDeleted {
             message: "the phone number was deleted",
             provider_sync: shown,
@@ -362,13 +399,13 @@ pub(super) async fn set_default<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, number)): Path<(String, String)>,
-) -> Result<Json<NumberView>, ApiError> {
+) -> Result<Tagged<NumberView>, ApiError> {
     let (configuration, number) = (configurations::parse_id(&configuration)?, parse_id(&number)?);
     let number = operations
         .store()
         .set_default_caller(&organization, &configuration, &number, operations.now())
         .await?;
-    Ok(Json(shown(&number, None)))
+    Ok(Tagged::new(number.version, shown(&number, None)))
 }
 
 fn parse_id(text: &str) -> Result<NumberId, ApiError> {

@@ -179,6 +179,18 @@ pub(super) fn complete(path: &str, method: &HttpMethod, mut operation: Operation
             SecurityRequirement::new("session", none),
         ]);
     }
+    let is_conditional = parameters
+        .iter()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "If-None-Match"));
+    if is_conditional {
+        let unchanged = ResponseBuilder::new()
+            .description("It is as the client has read it.")
+            .build();
+        operation
+            .responses
+            .responses
+            .insert("304".to_owned(), RefOr::T(unchanged));
+    }
     let changes = !matches!(method, HttpMethod::Get);
     for (status, name, _) in REFUSALS {
         let applies = match status {

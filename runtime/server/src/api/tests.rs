@@ -707,7 +707,7 @@ async fn what_the_provider_manages_is_carried_unless_the_account_is_left() {
     server
         .fake
         .store
-        .update_configuration(&server.organization, &config_id, change, 2)
+        .update_configuration(&server.organization, &config_id, change, None, 2)
         .await
         .unwrap();
 

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::authentication::Caller;
 use super::calls::find;
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::path::Path;
 use super::schema::{Id, Message, Timestamp};
 use super::{ApiError, Operations};
@@ -96,7 +97,7 @@ enum Hold {
 ///
 /// Connects the caller with somebody else. It goes on by itself; the call's record has its state.
 #[utoipa::path(post, path = "/api/v1/calls/{call}/transfer", tag = "Calls", operation_id = "transferCall",
-    request_body = NewTransfer, responses((status = 202, description = "The destination is being dialled.", body = TransferStarted)))]
+    request_body = NewTransfer, params(IdempotencyKey), responses((status = 202, description = "The destination is being dialled.", body = TransferStarted)))]
 pub(super) async fn request<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,

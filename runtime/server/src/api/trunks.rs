@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use strowger_host::operation::Trunk as CarrierTrunk;
@@ -13,7 +12,9 @@ use strowger_host::{Ability, Credentials, FieldProblem, ProviderSpec};
 use utoipa::ToSchema;
 
 use super::authentication::Caller;
+use super::etag::{Conditions, IfMatch, IfNoneMatch, Tagged};
 use super::form::Form;
+use super::idempotency::IdempotencyKey;
 use super::page::{Asked, PageQuery};
 use super::path::Path;
 use super::schema::{FreeObject, Id, Timestamp};
@@ -117,13 +118,13 @@ pub(super) async fn list<O: Operations>(
 ///
 /// The carrier makes it first: what it refuses is not kept.
 #[utoipa::path(post, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks", tag = "Trunks", operation_id = "createTrunk",
-    request_body = NewTrunkForm, responses((status = 201, description = "The trunk.", body = TrunkView)))]
+    request_body = NewTrunkForm, params(IdempotencyKey), responses((status = 201, description = "The trunk.", body = TrunkView)))]
 pub(super) async fn create<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path(configuration): Path<String>,
     mut form: Form,
-) -> Result<(StatusCode, Json<TrunkView>), ApiError> {
+) -> Result<Tagged<TrunkView>, ApiError> {
     let configuration = configurations::find(operations.as_ref(), &organization, &configuration).await?;
     let provider = supported(operations.as_ref(), &configuration)?;
     let name = name(&mut form);
@@ -162,36 +163,39 @@ pub(super) async fn create<O: Operations>(
             }
             Ok(trunk) => trunk,
         };
-        Ok((StatusCode::CREATED, Json(shown(&trunk))))
+        Ok(Tagged::created(trunk.version, shown(&trunk)))
     })
     .await
 }
 
 /// Read a trunk
 #[utoipa::path(get, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "readTrunk",
-    responses((status = 200, description = "The trunk.", body = TrunkView)))]
+    params(IfNoneMatch), responses((status = 200, description = "The trunk.", body = TrunkView)))]
 pub(super) async fn read<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
-) -> Result<Json<TrunkView>, ApiError> {
+    conditions: Conditions,
+) -> Result<Tagged<TrunkView>, ApiError> {
     let (_, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
-    Ok(Json(shown(&trunk)))
+    Ok(Tagged::read(trunk.version, shown(&trunk), conditions))
 }
 
 /// Change a trunk
 ///
 /// What is left out stays.
 #[utoipa::path(put, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "updateTrunk",
-    request_body = TrunkChange, responses((status = 200, description = "The trunk as it is now.", body = TrunkView)))]
+    request_body = TrunkChange, params(IfMatch), responses((status = 200, description = "The trunk as it is now.", body = TrunkView)))]
 pub(super) async fn update<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
+    conditions: Conditions,
     mut form: Form,
-) -> Result<Json<TrunkView>, ApiError> {
+) -> Result<Tagged<TrunkView>, ApiError> {
     let (configuration, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
     let provider = supported(operations.as_ref(), &configuration)?;
+    conditions.require(trunk.version)?;
     let name = name(&mut form).unwrap_or_else(|| trunk.name.clone());
     let enabled = form.flag("enabled").unwrap_or(trunk.enabled);
     let settings = match form.object("settings") {
@@ -211,10 +215,21 @@ pub(super) async fn update<O: Operations>(
             .require_free_trunk_name(&configuration.id, &content.name, Some(&trunk.id))
             .await?;
         let content = apply(operations.as_ref(), &configuration, &provider, content).await?;
-        let trunk = store
-            .update_trunk(&organization, &configuration.id, &trunk.id, &content, operations.now())
-            .await?;
-        Ok(Json(shown(&trunk)))
+        let changed = store
+            .update_trunk(
+                &organization,
+                &configuration.id,
+                &trunk.id,
+                &content,
+                trunk.version,
+                operations.now(),
+            )
+            .await;
+        if matches!(changed, Err(StoreError::Stale)) {
+            restore(operations.as_ref(), &configuration, &provider, &trunk.id).await;
+        }
+        let trunk = changed.map_err(|error| conditions.told(error))?;
+        Ok(Tagged::new(trunk.version, shown(&trunk)))
     })
     .await
 }
@@ -223,14 +238,16 @@ pub(super) async fn update<O: Operations>(
 ///
 /// Not while numbers are attached to it.
 #[utoipa::path(delete, path = "/api/v1/organizations/telephony-configs/{configuration}/trunks/{trunk}", tag = "Trunks", operation_id = "deleteTrunk",
-    responses((status = 200, description = "It is gone.", body = TrunkDeleted)))]
+    params(IfMatch), responses((status = 200, description = "It is gone.", body = TrunkDeleted)))]
 pub(super) async fn delete<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
     Path((configuration, trunk)): Path<(String, String)>,
+    conditions: Conditions,
 ) -> Result<Json<TrunkDeleted>, ApiError> {
     let (configuration, trunk) = find(operations.as_ref(), &organization, &configuration, &trunk).await?;
     supported(operations.as_ref(), &configuration)?;
+    let expected = conditions.expected(trunk.version)?;
     trunk.require_unattached()?;
     unbroken(async move {
         let content = TrunkContent {
@@ -242,8 +259,9 @@ pub(super) async fn delete<O: Operations>(
         operations.remove_trunk(&configuration, of_carrier(&content)).await?;
         operations
             .store()
-            .delete_trunk(&organization, &configuration.id, &trunk.id)
-            .await?;
+            .delete_trunk(&organization, &configuration.id, &trunk.id, expected)
+            .await
+            .map_err(|error| conditions.told(error))?;
         Ok(Json(TrunkDeleted { success: true }))
     })
     .await
@@ -350,6 +368,32 @@ async fn apply<O: Operations>(
         external_id: applied.external_id.or(content.external_id),
         ..content
     })
+}
+
+/// Lets the carrier have again what somebody else has written meanwhile: of two who change a trunk at once, the row and the
+/// carrier are to have the same one's.
+async fn restore<O: Operations>(
+    operations: &O,
+    configuration: &Configuration,
+    provider: &ProviderView,
+    trunk: &TrunkId,
+) {
+    let store = operations.store();
+    let restored = async {
+        let trunk = store
+            .find_trunk(&configuration.organization, &configuration.id, trunk)
+            .await?;
+        let content = TrunkContent {
+            name: trunk.name,
+            enabled: trunk.enabled,
+            settings: trunk.settings,
+            external_id: trunk.external_id,
+        };
+        apply(operations, configuration, provider, content).await
+    };
+    if let Err(error) = restored.await {
+        tracing::error!(%error, configuration = %configuration.id, "the carrier has an older state of a trunk than the database; save it again");
+    }
 }
 
 fn of_carrier(content: &TrunkContent) -> CarrierTrunk {

@@ -46,9 +46,11 @@ pub struct Agent {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// How often it was written; clients change what they have read.
+    pub version: u64,
 }
 
-const COLUMNS: &str = "id, organization_id, name, protocol, url, sample_rate_hz, headers_sealed, record, parameters, created_at, updated_at";
+const COLUMNS: &str = "id, organization_id, name, protocol, url, sample_rate_hz, headers_sealed, record, parameters, created_at, updated_at, version";
 
 fn place<'a>(organization: &'a str, id: &'a str) -> Place<'a> {
     Place {
@@ -110,23 +112,27 @@ impl Store {
             settings: settings.clone(),
             created_at: now,
             updated_at: now,
+            version: 1,
         })
     }
 
-    /// Replaces what its user decided about an agent. Calls in progress keep what they started with.
+    /// Replaces what its user decided about an agent, of which the version `expected` was read. Calls in progress keep what
+    /// they started with.
     ///
     /// # Errors
-    /// `NotFound`, or `Conflict` when another agent has this name.
+    /// `NotFound`; `Stale` when it was changed since; `Conflict` when another agent has this name.
     pub async fn update_agent(
         &self,
         organization: &OrganizationId,
         id: &AgentId,
         settings: &AgentSettings,
+        expected: u64,
         now: UnixMs,
     ) -> Result<Agent, StoreError> {
         let query = sqlx::query(
             "UPDATE agents SET name = $3, protocol = $4, url = $5, sample_rate_hz = $6, headers_sealed = $7, record = $8, \
-             parameters = $9, updated_at = $10 WHERE id = $1 AND organization_id = $2 RETURNING created_at",
+             parameters = $9, updated_at = $10, version = version + 1 WHERE id = $1 AND organization_id = $2 AND version = $11 \
+             RETURNING created_at, version",
         )
         .bind(id.as_str())
         .bind(organization.as_str())
@@ -137,17 +143,20 @@ impl Store {
         .bind(self.seal_headers(organization, id, &settings.headers).await?)
         .bind(i64::from(settings.record))
         .bind(settings.parameters.to_string())
-        .bind(now);
-        let row = optional(query, &self.writer)
-            .await
-            .map_err(conflict)?
-            .ok_or(StoreError::NotFound { what: "agent" })?;
+        .bind(now)
+        .bind(expected.cast_signed());
+        let Some(row) = optional(query, &self.writer).await.map_err(conflict)? else {
+            // It is gone, or another one by now.
+            self.find_agent(organization, id).await?;
+            return Err(StoreError::Stale);
+        };
         Ok(Agent {
             id: id.clone(),
             organization: organization.clone(),
             settings: settings.clone(),
             created_at: get(&row, "created_at")?,
             updated_at: now,
+            version: get::<i64>(&row, "version")?.unsigned_abs(),
         })
     }
 
@@ -194,18 +203,25 @@ impl Store {
     /// Deletes an agent. Its numbers stay without one, its calls stay in the record.
     ///
     /// # Errors
-    /// `NotFound`.
-    pub async fn delete_agent(&self, organization: &OrganizationId, id: &AgentId) -> Result<(), StoreError> {
-        let result = sqlx::query("DELETE FROM agents WHERE id = $1 AND organization_id = $2")
-            .bind(id.as_str())
-            .bind(organization.as_str())
-            .execute(&self.writer)
-            .await?;
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is.
+    pub async fn delete_agent(
+        &self,
+        organization: &OrganizationId,
+        id: &AgentId,
+        expected: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let result =
+            sqlx::query("DELETE FROM agents WHERE id = $1 AND organization_id = $2 AND (version = $3 OR $3 = 0)")
+                .bind(id.as_str())
+                .bind(organization.as_str())
+                .bind(expected.unwrap_or(0).cast_signed())
+                .execute(&self.writer)
+                .await?;
         if result.rows_affected() == 0 {
-            Err(StoreError::NotFound { what: "agent" })
-        } else {
-            Ok(())
+            self.find_agent(organization, id).await?;
+            return Err(StoreError::Stale);
         }
+        Ok(())
     }
 
     async fn seal_headers(
@@ -243,6 +259,7 @@ impl Store {
             },
             created_at: get(row, "created_at")?,
             updated_at: get(row, "updated_at")?,
+            version: get::<i64>(row, "version")?.unsigned_abs(),
             id,
             organization,
         })
@@ -277,11 +294,11 @@ mod tests {
             Err(StoreError::NotFound { .. })
         ));
         assert!(matches!(
-            store.update_agent(&other, &made.id, &settings, 6).await,
+            store.update_agent(&other, &made.id, &settings, 1, 6).await,
             Err(StoreError::NotFound { .. })
         ));
         assert!(matches!(
-            store.delete_agent(&other, &made.id).await,
+            store.delete_agent(&other, &made.id, None).await,
             Err(StoreError::NotFound { .. })
         ));
         assert!(store.agents(&other, None, 10).await.unwrap().is_empty());
@@ -297,10 +314,14 @@ mod tests {
             .unwrap();
 
         settings.name = "bot two".to_owned();
-        let changed = store.update_agent(&acme, &made.id, &settings, 7).await.unwrap();
-        assert_eq!((changed.created_at, changed.updated_at), (5, 7));
+        let changed = store.update_agent(&acme, &made.id, &settings, 1, 7).await.unwrap();
+        assert_eq!((changed.created_at, changed.updated_at, changed.version), (5, 7, 2));
+        let stale = store.update_agent(&acme, &made.id, &settings, 1, 8).await;
+        assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
+        let stale = store.delete_agent(&acme, &made.id, Some(1)).await;
+        assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
         assert_eq!(store.agents(&acme, None, 10).await.unwrap(), [changed]);
-        store.delete_agent(&acme, &made.id).await.unwrap();
+        store.delete_agent(&acme, &made.id, None).await.unwrap();
         assert!(store.agents(&acme, None, 10).await.unwrap().is_empty());
     }
 

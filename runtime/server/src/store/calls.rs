@@ -1179,13 +1179,13 @@ pub(crate) mod tests {
             .unwrap()
             .into_call();
         let error = store
-            .delete_configuration(organization, &configuration.id)
+            .delete_configuration(organization, &configuration.id, None)
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
         store.finish_call(&call.id, &finish(30)).await.unwrap();
         store
-            .delete_configuration(organization, &configuration.id)
+            .delete_configuration(organization, &configuration.id, None)
             .await
             .unwrap();
         assert_eq!(

@@ -53,6 +53,8 @@ pub struct Configuration {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// How often it was written; clients change what they have read.
+    pub version: u64,
 }
 
 /// A configuration to create.
@@ -97,7 +99,7 @@ pub struct ConfigurationFacts {
 }
 
 const COLUMNS: &str = "id, organization_id, name, provider, credentials_sealed, is_default_outbound, inactive, inactive_since, \
-                       inactive_reason, created_at, updated_at";
+                       inactive_reason, created_at, updated_at, version";
 
 fn place<'a>(organization: &'a str, id: &'a str) -> Place<'a> {
     Place {
@@ -249,18 +251,20 @@ impl Store {
             inactive: None,
             created_at: now,
             updated_at: now,
+            version: 1,
         })
     }
 
     /// Changes a configuration. A changed account id takes the routes of all its numbers along, or nothing changes.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` for the name, or when a number of it is routed already under the new account id.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is; `Conflict` for the name, or when a number of it is routed already under the new account id.
     pub async fn update_configuration(
         &self,
         organization: &OrganizationId,
         id: &ConfigurationId,
         change: ConfigurationChange,
+        expected: Option<u64>,
         now: UnixMs,
     ) -> Result<Configuration, StoreError> {
         let sealed = match &change.credentials {
@@ -271,6 +275,19 @@ impl Store {
             None => None,
         };
         let mut tx = self.begin().await?;
+        // First, since it takes the row's lock: whatever follows is about the version that was expected.
+        let query = sqlx::query(
+            "UPDATE telephony_configurations SET version = version + 1 WHERE id = $1 AND organization_id = $2 \
+             AND (version = $3 OR $3 = 0) RETURNING version",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(expected.unwrap_or(0).cast_signed());
+        if optional(query, &mut *tx).await?.is_none() {
+            tx.rollback().await?;
+            self.find_configuration(organization, id).await?;
+            return Err(StoreError::Stale);
+        }
         if let Some(name) = &change.name {
             sqlx::query("UPDATE telephony_configurations SET name = $3 WHERE id = $1 AND organization_id = $2")
                 .bind(id.as_str())
@@ -454,7 +471,7 @@ impl Store {
         let mut tx = self.begin().await?;
         clear_default(&mut tx, organization, now).await?;
         let sql = format!(
-            "UPDATE telephony_configurations SET is_default_outbound = 1, updated_at = $3 WHERE id = $1 AND organization_id = $2 \
+            "UPDATE telephony_configurations SET is_default_outbound = 1, updated_at = $3, version = version + 1 WHERE id = $1 AND organization_id = $2 \
              RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -504,7 +521,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
         let query = sqlx::query(
-            "UPDATE telephony_configurations SET inactive = 1, inactive_since = $2, inactive_reason = $3, updated_at = $2 \
+            "UPDATE telephony_configurations SET inactive = 1, inactive_since = $2, inactive_reason = $3, updated_at = $2, \
+             version = version + 1 \
              WHERE id = $1 AND inactive = 0 AND updated_at <= $4 RETURNING organization_id, name, provider",
         )
         .bind(id.as_str())
@@ -535,7 +553,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<Configuration, StoreError> {
         let sql = format!(
-            "UPDATE telephony_configurations SET inactive = 0, inactive_since = NULL, inactive_reason = NULL, updated_at = $3 \
+            "UPDATE telephony_configurations SET inactive = 0, inactive_since = NULL, inactive_reason = NULL, updated_at = $3, version = version + 1 \
              WHERE id = $1 AND organization_id = $2 RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -549,11 +567,13 @@ impl Store {
     /// Deletes a configuration with its numbers. Its calls stay in the record.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` while a call of it is not over, or it has trunks at the carrier.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is; `Conflict` while a call of it is not over, or it
+    /// has trunks at the carrier.
     pub async fn delete_configuration(
         &self,
         organization: &OrganizationId,
         id: &ConfigurationId,
+        expected: Option<u64>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         // A call that begins meanwhile refers to this row, and waits until it is gone or stays.
@@ -589,17 +609,20 @@ impl Store {
                 cure: cure.to_owned(),
             });
         }
-        let result = sqlx::query("DELETE FROM telephony_configurations WHERE id = $1 AND organization_id = $2")
-            .bind(id.as_str())
-            .bind(organization.as_str())
-            .execute(&mut *tx)
-            .await?;
+        let result = sqlx::query(
+            "DELETE FROM telephony_configurations WHERE id = $1 AND organization_id = $2 AND (version = $3 OR $3 = 0)",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(expected.unwrap_or(0).cast_signed())
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
         if result.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
+            self.find_configuration(organization, id).await?;
+            return Err(StoreError::Stale);
         }
+        Ok(())
     }
 
     pub(super) fn account_index(
@@ -665,6 +688,7 @@ impl Store {
             inactive,
             created_at: get(row, "created_at")?,
             updated_at: get(row, "updated_at")?,
+            version: get::<i64>(row, "version")?.unsigned_abs(),
             id,
             organization,
         })
@@ -708,7 +732,7 @@ async fn clear_default(
     now: UnixMs,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE telephony_configurations SET is_default_outbound = 0, updated_at = $2 WHERE organization_id = $1 AND is_default_outbound = 1",
+        "UPDATE telephony_configurations SET is_default_outbound = 0, updated_at = $2, version = version + 1 WHERE organization_id = $1 AND is_default_outbound = 1",
     )
     .bind(organization.as_str())
     .bind(now)
@@ -741,7 +765,7 @@ mod tests {
             Err(StoreError::NotFound { .. })
         ));
         assert!(matches!(
-            store.delete_configuration(&other, &made.id).await,
+            store.delete_configuration(&other, &made.id, None).await,
             Err(StoreError::NotFound { .. })
         ));
         let change = ConfigurationChange {
@@ -749,7 +773,7 @@ mod tests {
             ..ConfigurationChange::default()
         };
         assert!(matches!(
-            store.update_configuration(&other, &made.id, change, 2).await,
+            store.update_configuration(&other, &made.id, change, None, 2).await,
             Err(StoreError::NotFound { .. })
         ));
         let change = ConfigurationChange {
@@ -757,7 +781,7 @@ mod tests {
             ..ConfigurationChange::default()
         };
         assert!(matches!(
-            store.update_configuration(&other, &made.id, change, 2).await,
+            store.update_configuration(&other, &made.id, change, None, 2).await,
             Err(StoreError::NotFound { .. })
         ));
         assert_eq!(store.find_configuration(&acme, &made.id).await.unwrap(), made);
@@ -894,7 +918,7 @@ mod tests {
             assert_eq!(found.is_ok(), is_free, "{account}: {found:?}");
         }
         let error = store
-            .update_configuration(&acme, &mine.id, onto("A3"), 5)
+            .update_configuration(&acme, &mine.id, onto("A3"), None, 5)
             .await
             .unwrap_err();
         let StoreError::Conflict {
@@ -915,7 +939,7 @@ mod tests {
         );
         // Two configurations may share an account as long as no number collides.
         store
-            .update_configuration(&acme, &mine.id, onto("A2"), 6)
+            .update_configuration(&acme, &mine.id, onto("A2"), None, 6)
             .await
             .unwrap();
         assert_eq!(

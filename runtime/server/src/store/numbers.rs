@@ -51,6 +51,8 @@ pub struct PhoneNumber {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// How often it was written; clients change what they have read.
+    pub version: u64,
 }
 
 /// A number to create.
@@ -113,7 +115,7 @@ pub struct Route {
 }
 
 const COLUMNS: &str = "id, organization_id, configuration_id, address, address_normalized, country_code, label, agent_id, trunk_id, \
-                       is_active, is_default_caller_id, metadata, created_at, updated_at";
+                       is_active, is_default_caller_id, metadata, created_at, updated_at, version";
 
 const NO_SUCH: StoreError = StoreError::NotFound { what: "phone number" };
 
@@ -231,6 +233,7 @@ impl Store {
             metadata: new.metadata,
             created_at: now,
             updated_at: now,
+            version: 1,
         })
     }
 
@@ -363,16 +366,17 @@ impl Store {
         rows.iter().map(number_of).collect()
     }
 
-    /// Changes a number.
+    /// Changes a number: what the change does not name stays, whoever has written it.
     ///
     /// # Errors
-    /// `NotFound`, also when the agent is not the organisation's or the trunk not the configuration's.
+    /// `Stale` when it is not of the version `expected`, if one is; `NotFound`, also when the agent is not the organisation's or the trunk not the configuration's.
     pub async fn update_number(
         &self,
         organization: &OrganizationId,
         configuration: &ConfigurationId,
         id: &NumberId,
         change: NumberChange,
+        expected: Option<u64>,
         now: UnixMs,
     ) -> Result<PhoneNumber, StoreError> {
         let mut tx = self.begin().await?;
@@ -384,6 +388,9 @@ impl Store {
             .bind(organization.as_str())
             .bind(configuration.as_str());
         let mut number = number_of(&optional(query, &mut *tx).await?.ok_or(NO_SUCH)?)?;
+        if expected.is_some_and(|expected| expected != number.version) {
+            return Err(StoreError::Stale);
+        }
         if let Some(Some(agent)) = &change.agent {
             require_agent(&mut tx, organization, agent).await?;
         }
@@ -397,9 +404,10 @@ impl Store {
         number.country = change.country.unwrap_or(number.country);
         number.metadata = change.metadata.unwrap_or(number.metadata);
         number.updated_at = now;
-        sqlx::query(
+        // Of two that have read the same, one writes: where rows are not locked by reading, the version tells.
+        let written = sqlx::query(
             "UPDATE phone_numbers SET label = $2, agent_id = $3, is_active = $4, country_code = $5, metadata = $6, updated_at = $7, \
-             trunk_id = $8 WHERE id = $1",
+             trunk_id = $8, version = version + 1 WHERE id = $1 AND version = $9",
         )
         .bind(id.as_str())
         .bind(number.label.as_deref())
@@ -409,9 +417,14 @@ impl Store {
         .bind(number.metadata.to_string())
         .bind(now)
         .bind(number.trunk.as_ref().map(TrunkId::as_str))
+        .bind(number.version.cast_signed())
         .execute(&mut *tx)
         .await
         .map_err(|error| if is_foreign_key_violation(&error) { GONE } else { error.into() })?;
+        if written.rows_affected() == 0 {
+            return Err(StoreError::Stale);
+        }
+        number.version += 1;
         tx.commit().await?;
         Ok(number)
     }
@@ -431,7 +444,7 @@ impl Store {
         // The organisation is checked by the second statement; without a match the transaction is dropped.
         clear_default(&mut tx, configuration, now).await?;
         let sql = format!(
-            "UPDATE phone_numbers SET is_default_caller_id = 1, updated_at = $4 WHERE id = $1 AND organization_id = $2 \
+            "UPDATE phone_numbers SET is_default_caller_id = 1, updated_at = $4, version = version + 1 WHERE id = $1 AND organization_id = $2 \
              AND configuration_id = $3 RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -447,25 +460,29 @@ impl Store {
     /// Deletes a number. Its calls stay in the record.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is.
     pub async fn delete_number(
         &self,
         organization: &OrganizationId,
         configuration: &ConfigurationId,
         id: &NumberId,
+        expected: Option<u64>,
     ) -> Result<(), StoreError> {
-        let result =
-            sqlx::query("DELETE FROM phone_numbers WHERE id = $1 AND organization_id = $2 AND configuration_id = $3")
-                .bind(id.as_str())
-                .bind(organization.as_str())
-                .bind(configuration.as_str())
-                .execute(&self.writer)
-                .await?;
+        let result = sqlx::query(
+            "DELETE FROM phone_numbers WHERE id = $1 AND organization_id = $2 AND configuration_id = $3 \
+             AND (version = $4 OR $4 = 0)",
+        )
+        .bind(id.as_str())
+        .bind(organization.as_str())
+        .bind(configuration.as_str())
+        .bind(expected.unwrap_or(0).cast_signed())
+        .execute(&self.writer)
+        .await?;
         if result.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
+            self.find_number(organization, configuration, id).await?;
+            return Err(StoreError::Stale);
         }
+        Ok(())
     }
 
     /// Where a call to `callee` goes, in one query: the active number of an active configuration of this provider with
@@ -558,6 +575,7 @@ fn number_of<'r>(row: impl Into<Columns<'r>>) -> Result<PhoneNumber, StoreError>
         metadata: json(row, "metadata")?,
         created_at: get(row, "created_at")?,
         updated_at: get(row, "updated_at")?,
+        version: get::<i64>(row, "version")?.unsigned_abs(),
     })
 }
 
@@ -580,7 +598,7 @@ async fn clear_default(
     configuration: &ConfigurationId,
     now: UnixMs,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE phone_numbers SET is_default_caller_id = 0, updated_at = $2 WHERE configuration_id = $1 AND is_default_caller_id = 1")
+    sqlx::query("UPDATE phone_numbers SET is_default_caller_id = 0, updated_at = $2, version = version + 1 WHERE configuration_id = $1 AND is_default_caller_id = 1")
         .bind(configuration.as_str())
         .bind(now)
         .execute(&mut **tx)
@@ -669,13 +687,19 @@ mod tests {
             is_active: Some(false),
             ..NumberChange::default()
         };
-        store.update_number(&acme, &mine.id, &number.id, off, 2).await.unwrap();
+        store
+            .update_number(&acme, &mine.id, &number.id, off, None, 2)
+            .await
+            .unwrap();
         assert!(route(&store, "A1", "+14155551234").await.is_none(), "inactive number");
         let on = NumberChange {
             is_active: Some(true),
             ..NumberChange::default()
         };
-        store.update_number(&acme, &mine.id, &number.id, on, 2).await.unwrap();
+        store
+            .update_number(&acme, &mine.id, &number.id, on, None, 2)
+            .await
+            .unwrap();
         assert!(store.park_configuration(&mine.id, "refused", 3, 3).await.unwrap());
         assert!(
             route(&store, "A1", "+14155551234").await.is_none(),
@@ -849,7 +873,7 @@ mod tests {
             ..NumberChange::default()
         };
         let error = store
-            .update_number(&acme, &main.id, &made.id, steal, 2)
+            .update_number(&acme, &main.id, &made.id, steal, None, 2)
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::NotFound { what: "agent" }), "{error:?}");
@@ -858,17 +882,20 @@ mod tests {
             label: Some(None),
             ..NumberChange::default()
         };
-        let changed = store.update_number(&acme, &main.id, &made.id, clear, 2).await.unwrap();
+        let changed = store
+            .update_number(&acme, &main.id, &made.id, clear, None, 2)
+            .await
+            .unwrap();
         assert_eq!(
             (changed.agent.is_none(), changed.label.is_none(), changed.updated_at),
             (true, true, 2)
         );
         assert_eq!(store.find_number(&acme, &main.id, &made.id).await.unwrap(), changed);
         assert!(matches!(
-            store.delete_number(&rival, &main.id, &made.id).await,
+            store.delete_number(&rival, &main.id, &made.id, None).await,
             Err(StoreError::NotFound { .. })
         ));
-        store.delete_number(&acme, &main.id, &made.id).await.unwrap();
+        store.delete_number(&acme, &main.id, &made.id, None).await.unwrap();
         assert!(matches!(
             store.find_number(&acme, &main.id, &made.id).await,
             Err(StoreError::NotFound { .. })

@@ -752,7 +752,10 @@ mod tests {
         let configuration = store.create_configuration(new, 1).await.unwrap();
         let error = remove("one").await.unwrap_err();
         assert!(error.to_string().contains("1 telephony configuration"), "{error}");
-        store.delete_configuration(&acme, &configuration.id).await.unwrap();
+        store
+            .delete_configuration(&acme, &configuration.id, None)
+            .await
+            .unwrap();
         remove("one").await.unwrap();
     }
 

@@ -36,6 +36,8 @@ pub struct Trunk {
     pub created_at: UnixMs,
     /// When it was last changed.
     pub updated_at: UnixMs,
+    /// How often it was written; clients change what they have read.
+    pub version: u64,
 }
 
 impl Trunk {
@@ -80,7 +82,7 @@ pub struct TrunkContent {
 
 const COLUMNS: &str = "t.id AS id, t.organization_id AS organization_id, t.configuration_id AS configuration_id, t.name AS name, \
                        t.enabled AS enabled, t.settings AS settings, t.external_id AS external_id, t.created_at AS created_at, \
-                       t.updated_at AS updated_at, \
+                       t.updated_at AS updated_at, t.version AS version, \
                        (SELECT COUNT(*) FROM phone_numbers n WHERE n.trunk_id = t.id) AS number_count";
 
 const NO_SUCH: StoreError = StoreError::NotFound { what: "trunk" };
@@ -244,24 +246,26 @@ impl Store {
             number_count: 0,
             created_at: now,
             updated_at: now,
+            version: 1,
         })
     }
 
-    /// Writes down what the carrier now has.
+    /// Writes down what the carrier now has, of a trunk of which the version `expected` was read.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` for the name.
+    /// `NotFound`; `Stale` when it was changed since; `Conflict` for the name.
     pub async fn update_trunk(
         &self,
         organization: &OrganizationId,
         configuration: &ConfigurationId,
         id: &TrunkId,
         content: &TrunkContent,
+        expected: u64,
         now: UnixMs,
     ) -> Result<Trunk, StoreError> {
         let result = sqlx::query(
-            "UPDATE telephony_trunks SET name = $4, enabled = $5, settings = $6, external_id = $7, updated_at = $8 \
-             WHERE id = $1 AND organization_id = $2 AND configuration_id = $3",
+            "UPDATE telephony_trunks SET name = $4, enabled = $5, settings = $6, external_id = $7, updated_at = $8, \
+             version = version + 1 WHERE id = $1 AND organization_id = $2 AND configuration_id = $3 AND version = $9",
         )
         .bind(id.as_str())
         .bind(organization.as_str())
@@ -271,24 +275,27 @@ impl Store {
         .bind(content.settings.to_string())
         .bind(content.external_id.as_deref())
         .bind(now)
+        .bind(expected.cast_signed())
         .execute(&self.writer)
         .await
         .map_err(conflict)?;
+        let found = self.find_trunk(organization, configuration, id).await?;
         if result.rows_affected() == 0 {
-            return Err(NO_SUCH);
+            return Err(StoreError::Stale);
         }
-        self.find_trunk(organization, configuration, id).await
+        Ok(found)
     }
 
     /// Deletes a trunk.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` while numbers are attached.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is; `Conflict` while numbers are attached.
     pub async fn delete_trunk(
         &self,
         organization: &OrganizationId,
         configuration: &ConfigurationId,
         id: &TrunkId,
+        expected: Option<u64>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let query =
@@ -302,19 +309,21 @@ impl Store {
             }
         }
         let result = sqlx::query(
-            "DELETE FROM telephony_trunks WHERE id = $1 AND organization_id = $2 AND configuration_id = $3",
+            "DELETE FROM telephony_trunks WHERE id = $1 AND organization_id = $2 AND configuration_id = $3 \
+             AND (version = $4 OR $4 = 0)",
         )
         .bind(id.as_str())
         .bind(organization.as_str())
         .bind(configuration.as_str())
+        .bind(expected.unwrap_or(0).cast_signed())
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
         if result.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
+            self.find_trunk(organization, configuration, id).await?;
+            return Err(StoreError::Stale);
         }
+        Ok(())
     }
 
     /// The name of the trunk that a call of this configuration takes when it shows `caller_id`, a normalised address: the
@@ -378,6 +387,7 @@ fn trunk_of(row: &AnyRow) -> Result<Trunk, StoreError> {
         number_count: get::<i64>(row, "number_count")?.unsigned_abs(),
         created_at: get(row, "created_at")?,
         updated_at: get(row, "updated_at")?,
+        version: get::<i64>(row, "version")?.unsigned_abs(),
     })
 }
 
@@ -412,7 +422,7 @@ mod tests {
             ..NumberChange::default()
         };
         store
-            .update_number(&number.organization, &number.configuration, &number.id, change, 2)
+            .update_number(&number.organization, &number.configuration, &number.id, change, None, 2)
             .await
             .unwrap();
     }
@@ -434,16 +444,16 @@ mod tests {
                 "{found:?}"
             );
             let changed = store
-                .update_trunk(organization, configuration, &made.id, &content("stolen", true), 2)
+                .update_trunk(organization, configuration, &made.id, &content("stolen", true), 1, 2)
                 .await;
             assert!(matches!(changed, Err(StoreError::NotFound { .. })), "{changed:?}");
-            let deleted = store.delete_trunk(organization, configuration, &made.id).await;
+            let deleted = store.delete_trunk(organization, configuration, &made.id, None).await;
             assert!(matches!(deleted, Err(StoreError::NotFound { .. })), "{deleted:?}");
         }
 
         let west = trunk(&store, &main, "west", false).await;
         let taken = store
-            .update_trunk(&acme, &main.id, &west.id, &content("east", true), 3)
+            .update_trunk(&acme, &main.id, &west.id, &content("east", true), 1, 3)
             .await;
         assert!(
             matches!(taken, Err(StoreError::Conflict { field: "name", .. })),
@@ -460,7 +470,7 @@ mod tests {
             .await
             .unwrap();
         let renamed = store
-            .update_trunk(&acme, &main.id, &west.id, &content("north", true), 4)
+            .update_trunk(&acme, &main.id, &west.id, &content("north", true), 1, 4)
             .await
             .unwrap();
         assert_eq!(
@@ -508,7 +518,7 @@ mod tests {
         };
         assert_eq!(facts, expected);
 
-        let error = store.delete_trunk(&acme, &main.id, &west.id).await.unwrap_err();
+        let error = store.delete_trunk(&acme, &main.id, &west.id, None).await.unwrap_err();
         assert!(
             matches!(error, StoreError::Conflict { field: "trunk", .. }),
             "{error:?}"
@@ -516,7 +526,7 @@ mod tests {
         let counted = store.find_trunk(&acme, &main.id, &west.id).await.unwrap();
         assert!(counted.require_unattached().is_err());
         attach(&store, &number, Some(&east)).await;
-        store.delete_trunk(&acme, &main.id, &west.id).await.unwrap();
+        store.delete_trunk(&acme, &main.id, &west.id, None).await.unwrap();
     }
 
     #[tokio::test]
@@ -532,7 +542,7 @@ mod tests {
             ..NumberChange::default()
         };
         let error = store
-            .update_number(&acme, &main.id, &number.id, change, 2)
+            .update_number(&acme, &main.id, &number.id, change, None, 2)
             .await
             .unwrap_err();
         assert!(matches!(error, StoreError::NotFound { what: "trunk" }), "{error:?}");
