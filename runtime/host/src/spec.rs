@@ -232,6 +232,12 @@ impl Route {
 pub struct HostPattern(String);
 
 impl HostPattern {
+    /// A host as it is, for specs that no component describes. One with braces in it grants nothing.
+    #[must_use]
+    pub fn literal(host: &str) -> Self {
+        Self(host.to_owned())
+    }
+
     /// As the provider wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {

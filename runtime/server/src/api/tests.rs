@@ -2,6 +2,7 @@
 
 mod access;
 mod bad_input;
+mod conditions;
 mod document;
 mod inspection;
 mod pages;
@@ -14,11 +15,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::{Body, to_bytes};
-use axum::http::{self, Method, Request, StatusCode, header};
+use axum::http::{self, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 use strowger_host::operation::{Detail, FailureKind, FailureOwner};
-use strowger_host::spec::{Choice, Connectivity, Encoding, Field, FieldType, MediaProfile, ProofPolicy, WireFormat};
+use strowger_host::spec::{
+    Choice, Connectivity, Encoding, Field, FieldType, HostPattern, MediaProfile, ProofPolicy, WireFormat,
+};
 use strowger_host::{Engine, EngineOptions};
 use tower::ServiceExt as _;
 
@@ -383,7 +386,7 @@ fn provider(name: &str, requires_caller_id: bool, abilities: &[Ability]) -> Prov
             echoes_marks: true,
         },
         routes: Vec::new(),
-        egress_hosts: Vec::new(),
+        egress_hosts: vec![HostPattern::literal("api.example")],
         webhook_proof: ProofPolicy::NoWebhooks,
     };
     ProviderView {

@@ -146,14 +146,14 @@ const SELECT_ROUTE: &str = "\
     SELECT c.id AS c_id, c.organization_id AS c_organization_id, c.name AS c_name, c.provider AS c_provider, \
     c.credentials_sealed AS c_credentials_sealed, c.is_default_outbound AS c_is_default_outbound, c.inactive AS c_inactive, \
     c.inactive_since AS c_inactive_since, c.inactive_reason AS c_inactive_reason, c.created_at AS c_created_at, \
-    c.updated_at AS c_updated_at, \
+    c.updated_at AS c_updated_at, c.version AS c_version, \
     n.id AS n_id, n.organization_id AS n_organization_id, n.configuration_id AS n_configuration_id, n.address AS n_address, \
     n.address_normalized AS n_address_normalized, n.country_code AS n_country_code, n.label AS n_label, \
     n.agent_id AS n_agent_id, n.trunk_id AS n_trunk_id, n.is_active AS n_is_active, n.is_default_caller_id AS n_is_default_caller_id, \
-    n.metadata AS n_metadata, n.created_at AS n_created_at, n.updated_at AS n_updated_at, \
+    n.metadata AS n_metadata, n.created_at AS n_created_at, n.updated_at AS n_updated_at, n.version AS n_version, \
     a.id AS a_id, a.organization_id AS a_organization_id, a.name AS a_name, a.protocol AS a_protocol, a.url AS a_url, \
     a.sample_rate_hz AS a_sample_rate_hz, a.headers_sealed AS a_headers_sealed, a.record AS a_record, \
-    a.parameters AS a_parameters, a.created_at AS a_created_at, a.updated_at AS a_updated_at \
+    a.parameters AS a_parameters, a.created_at AS a_created_at, a.updated_at AS a_updated_at, a.version AS a_version \
     FROM phone_numbers n JOIN telephony_configurations c ON c.id = n.configuration_id \
     LEFT JOIN agents a ON a.id = n.agent_id AND a.organization_id = n.organization_id";
 
@@ -706,7 +706,7 @@ mod tests {
             "parked configuration"
         );
         store.reactivate_configuration(&acme, &mine.id, 4).await.unwrap();
-        store.delete_agent(&acme, &agent.id).await.unwrap();
+        store.delete_agent(&acme, &agent.id, None).await.unwrap();
         assert!(route(&store, "A1", "+14155551234").await.unwrap().agent.is_none());
     }
 
