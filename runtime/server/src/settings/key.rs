@@ -19,21 +19,21 @@ const COMMAND_BYTES_MAX: u64 = 16 * 1024;
 
 impl MasterKeys for Settings {
     fn load(&self) -> Result<Keyring, NoMasterKey> {
-        self.keyring().map_err(no_key)
+        self.keyring().map_err(|error| no_key(&error))
     }
 
     fn load_or_make(&self) -> Result<Keyring, NoMasterKey> {
         let has_file = self.encryption_key.is_none() && self.encryption_key_command.is_none();
         if has_file && matches!(self.encryption_key_file.try_exists(), Ok(false)) {
             let path = self.encryption_key_file.clone();
-            make(&path).map_err(|source| no_key(SettingsError::KeyFile { path, source }))?;
+            make(&path).map_err(|source| no_key(&SettingsError::KeyFile { path, source }))?;
         }
         self.load()
     }
 }
 
-fn no_key(error: SettingsError) -> NoMasterKey {
-    let cause = std::error::Error::source(&error).map_or_else(String::new, |source| format!(" ({source})"));
+fn no_key(error: &SettingsError) -> NoMasterKey {
+    let cause = std::error::Error::source(error).map_or_else(String::new, |source| format!(" ({source})"));
     NoMasterKey(format!("{error}{cause}"))
 }
 
