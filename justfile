@@ -70,7 +70,7 @@ fmt:
 
 # No warnings
 clippy: target
-    cargo clippy --locked --workspace --all-targets -- --deny warnings
+    cargo clippy --locked --workspace --exclude strowger-fuzz --all-targets -- --deny warnings
     cargo clippy --locked --target {{ wasm }} $(printf -- '--package strowger-provider-%s ' $(ls providers | grep -v README)) --package strowger-example-rust -- --deny warnings
 
 # The crates that must stay pure are, and the runtime knows no carrier

@@ -30,6 +30,10 @@ impl<O: Operations> Routes<O> {
     }
 
     /// Adds an operation: `add(agents::__path_list, agents::list::<O>)`, where the first is what `#[utoipa::path]` generates.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a handler is given away, and its documentation is a type"
+    )]
     pub(super) fn add<P, H, T>(mut self, _documented: P, handler: H) -> Self
     where
         P: utoipa::Path + SchemaReferences + Tags<'static>,

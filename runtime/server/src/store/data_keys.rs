@@ -495,7 +495,11 @@ mod tests {
                 .create_agent(&organization, &AgentId::generate(), &settings, 1)
                 .await,
         );
-        has_no_key(store.update_agent(&organization, &agent.id, &settings, 1).await);
+        has_no_key(
+            store
+                .update_agent(&organization, &agent.id, &settings, agent.version, 1)
+                .await,
+        );
         has_no_key(
             store
                 .create_configuration(testing::new_configuration(&organization, "second", None), 1)

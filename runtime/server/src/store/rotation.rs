@@ -480,6 +480,7 @@ mod tests {
         let (writer, stop) = (running.clone(), over.clone());
         let writing = tokio::spawn(async move {
             let mut count = 0;
+            let mut version = agent.version;
             loop {
                 count += 1;
                 let settings = AgentSettings {
@@ -493,11 +494,9 @@ mod tests {
                     )),
                     ..ConfigurationChange::default()
                 };
-                writer
-                    .update_agent(&organization, &agent.id, &settings, count)
-                    .await
-                    .unwrap();
-                let changed = writer.update_configuration(&organization, &configuration.id, change, count);
+                let changed = writer.update_agent(&organization, &agent.id, &settings, version, count);
+                version = changed.await.unwrap().version;
+                let changed = writer.update_configuration(&organization, &configuration.id, change, None, count);
                 changed.await.unwrap();
                 assert!(is_routed(&writer, "Acme").await, "a route was lost");
                 if stop.load(Ordering::Acquire) {

@@ -108,7 +108,7 @@ async fn an_account_id_and_a_number_do_not_meet_on_one_route() {
                         Some(AccountId::new("ONTO")),
                     )),
                 };
-                patiently!(store.update_configuration(&moving.organization, &moving.id, onto(), 3)).is_ok()
+                patiently!(store.update_configuration(&moving.organization, &moving.id, onto(), None, 3)).is_ok()
             }
         };
         let add = {
@@ -203,7 +203,7 @@ async fn a_number_never_has_an_agent_that_is_gone() {
         let new = new_number(&configuration, &format!("+1415555{round:04}"), Some(&agent.id));
         let delete = {
             let (store, acme, id) = (one.store.clone(), acme.clone(), agent.id.clone());
-            async move { patiently!(store.delete_agent(&acme, &id)) }
+            async move { patiently!(store.delete_agent(&acme, &id, None)) }
         };
         let add = {
             let (store, new) = (other.clone(), new.clone());
@@ -230,7 +230,7 @@ async fn a_configuration_is_deleted_or_a_call_starts_over_it_and_not_both() {
         let call = new_call(&configuration, Some("CALL-1"));
         let delete = {
             let (store, configuration) = (one.store.clone(), configuration.clone());
-            async move { patiently!(store.delete_configuration(&configuration.organization, &configuration.id)) }
+            async move { patiently!(store.delete_configuration(&configuration.organization, &configuration.id, None)) }
         };
         let start = {
             let store = other.clone();
