@@ -223,7 +223,7 @@ async fn a_call_that_is_asked_for_again_is_placed_once() {
     // The same text is another key for another request's path, and for another organisation.
     let stranger = server.stranger().await;
     let (status, ..) = stranger.with(Method::POST, INITIATE, &key, Some(body.clone())).await;
-    assert_eq!(status, 404, "the agent is not the stranger's");
+    assert_eq!(status, 400, "the stranger has no configuration of its own");
     let (status, _, next) = server
         .with(Method::POST, INITIATE, &[("idempotency-key", "order-18")], Some(body))
         .await;
