@@ -353,8 +353,9 @@ bench-sandbox: samples providers guests
     cargo bench --locked --package strowger-tests --bench sandbox
     target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}" --hostile target/{{ wasm }}/component/strowger_hostile_guest.wasm --seconds 18
 
-# Feed random bytes to whatever eats a stranger's, so many seconds for each target; one target, or all (`fuzz/`)
-fuzz seconds="60" target="":
+# Feed random bytes to whatever eats a stranger's, so many seconds for each target; one target, or all (`fuzz/`). The seed makes a
+# failure come again; with 0 every run is another one
+fuzz seconds="60" target="" seed="1":
     #!/usr/bin/env bash
     set -euo pipefail
     # Instrumented for coverage and nothing else: sanitizers want another compiler, and the code is safe Rust.
@@ -364,7 +365,7 @@ fuzz seconds="60" target="":
         local name=$1 work="target/fuzz/$1"
         mkdir -p "$work/corpus" "$work/artifacts" "fuzz/seeds/$name"
         if ! "target/debug/fuzz-$name" "$work/corpus" "fuzz/seeds/$name" -artifact_prefix="$work/artifacts/" \
-            -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 -len_control=0 >"$work/log" 2>&1; then
+            -seed={{ seed }} -max_total_time={{ seconds }} -timeout=60 -rss_limit_mb=4096 -max_len=8192 -len_control=0 >"$work/log" 2>&1; then
             tail -n 60 "$work/log" >&2; echo "$name: see $work" >&2; return 1
         fi
         echo "$name: $(tail -n 1 "$work/log")"
