@@ -280,7 +280,7 @@ async fn a_person_talks_to_an_agent_and_hangs_up() {
         );
         assert!(each["wall_us"].as_f64().unwrap() > 0.0, "{each}");
         let frames = each["export"].as_str().unwrap().ends_with("-frame");
-        assert_eq!(each["count"].as_u64().unwrap() > 40, frames, "{each}");
+        assert_eq!(each["count"].as_u64().unwrap() > 1, frames, "{each}");
         assert_eq!(each["wall_p99_us"].is_null(), !frames, "{each}");
     }
 
