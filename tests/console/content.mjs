@@ -14,7 +14,8 @@ export async function fillWith(installation, name) {
   const remote = await api('POST', '/agents', { name: 'Support', protocol: 'strowger', url: 'wss://agent.example.com/socket', headers: { authorization: 'Bearer 0123456789abcdef' } });
   const configuration = await api('POST', '/organizations/telephony-configs', { name: HOSTILE, config: { provider: provider.provider, ...account } });
   const phone = await api('POST', `/organizations/telephony-configs/${configuration.id}/phone-numbers`, { address: number, label: HOSTILE, inbound_agent_id: agent.id, is_default_caller_id: true });
-  const webhook = await api('POST', '/webhook-endpoints', { url: 'https://192.0.2.1/webhooks', description: HOSTILE });
+  // Nobody listens there: what is sent to it fails, and is to be seen.
+  const webhook = await api('POST', '/webhook-endpoints', { url: 'http://127.0.0.1:9/webhooks', description: HOSTILE });
   const { call_id: call } = await api('POST', '/telephony/initiate-call', { agent_id: agent.id, phone_number: CALLEE });
   return { key, api, provider, agent, remote, configuration, phone, call, webhook };
 }

@@ -25,7 +25,7 @@ function addresses({ agent, remote, provider, configuration, call, webhook }) {
     overview: '/', calls: '/calls', 'place-call': '/calls/new', call: `/calls/${call}`,
     agents: '/agents', 'agent-new': '/agents/new', agent: `/agents/${agent.id}`, 'agent-remote': `/agents/${remote.id}`,
     configurations: '/configurations', gallery: '/configurations/new', 'configuration-new': `/configurations/new/${provider.provider}`, configuration: `/configurations/${configuration.id}`,
-    talk: '/talk', keys: '/keys', audit: '/audit', webhooks: '/webhooks', webhook: `/webhooks/${webhook.id}`,
+    talk: '/talk', limits: '/limits', keys: '/keys', audit: '/audit', webhooks: '/webhooks', webhook: `/webhooks/${webhook.id}`,
     providers: '/providers', provider: `/providers/${provider.provider}`,
     nowhere: '/no/such/page', gone: '/calls/00000000-0000-7000-8000-000000000000',
   };

@@ -25,6 +25,7 @@ const PAGES = [
   ['/providers/:provider', 'provider'],
   ['/webhooks', 'webhooks', 'admin'],
   ['/webhooks/:endpoint', 'webhook', 'admin'],
+  ['/limits', 'limits'],
   ['/keys', 'keys', 'admin'],
   ['/audit', 'audit', 'admin'],
 ];
@@ -37,6 +38,7 @@ const NAVIGATION = [
   ['/configurations', 'Carriers'],
   ['/providers', 'Providers'],
   ['/webhooks', 'Webhooks', 'admin'],
+  ['/limits', 'Limits and usage'],
   ['/keys', 'API keys', 'admin'],
   ['/audit', 'Audit log', 'admin'],
 ];
