@@ -132,11 +132,8 @@ async fn without_its_key_the_gateway_runs_says_so_and_goes_on_when_it_is_back() 
     }
     let call = finished(&installation.call_in(CallerScript::new().stay())).await;
     assert!(call.streams.is_empty(), "{call:#?}");
-    assert!(
-        call.webhooks[0].response.contains("<Say>"),
-        "{}",
-        call.webhooks[0].response
-    );
+    // Nobody's signature can be checked: the carrier is asked to come again, and no call is let in.
+    assert_eq!(call.webhooks[0].response, "try again");
 
     let mut file = std::fs::OpenOptions::new()
         .write(true)
