@@ -35,7 +35,7 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 /// How long the database may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// The invocations that carry media: those that end well are not counted one by one.
-const MEDIA_EXPORTS: [&str; 2] = ["deserialize-frame", "serialize-frame"];
+const MEDIA_EXPORTS: [&str; 2] = ["media.deserialize-frame", "media.serialize-frame"];
 
 /// A label's value that is one of a few words of the program, or the name of something installed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
