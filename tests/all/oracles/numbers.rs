@@ -28,7 +28,7 @@ const DIFFERENCES: [(Reason, usize); 6] = [
     (Reason::Writing, 57),
     (Reason::Short, 51),
     (Reason::ItalianZero, 3),
-    (Reason::ParenthesisedZero, 234),
+    (Reason::ParenthesisedZero, 3),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +44,8 @@ enum Reason {
     Short,
     /// Italy's numbers keep their trunk zero abroad. Ours lose it, because stored rows have lost it.
     ItalianZero,
-    /// `+44 (0) 20 …`: the zero is for callers inside the country only. We keep it, which makes a number that nobody
-    /// has.
+    /// `+44 (0) 20 …`: the zero is for callers inside the country only, and we leave it out. The library reads a few of
+    /// them otherwise.
     ParenthesisedZero,
 }
 
