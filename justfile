@@ -31,7 +31,6 @@ verify: check test
 # Set up everything and pass all tests
 test: providers guests samples test-c test-python test-javascript oracles registry-tool
     STROWGER_PYTHON="{{ python }}" cargo test {{ workspace }}
-    "{{ just_executable() }}" --justfile "{{ justfile() }}" test-postgres-part
     @echo "All tests passed."
 
 # The store's tests and the whole black-box suite with a real PostgreSQL 15 in place of SQLite, or those with a word in their name
