@@ -58,7 +58,7 @@ class Widget {
     this.meters = { caller: this.#meter('Your voice'), agent: this.#meter('Agent’s voice') };
     this.levels = h('div', { class: 'talk-meters', hidden: true }, Object.values(this.meters).map(({ label }) => label));
     this.keys = h('fieldset', { class: 'talk-keys', hidden: true, onkeydown: (event) => this.#typed(event) }, h('legend', {}, 'Keypad'), KEYS.map((key) => h('button', { type: 'button', class: 'button', 'aria-label': `Press ${KEY_NAMES[key] ?? key}`, onclick: () => this.#press(key) }, key)));
-    this.log = h('ol', { class: 'talk-log', role: 'log', 'aria-label': 'What happened', tabindex: '0' });
+    this.log = h('div', { class: 'talk-log', role: 'log', 'aria-label': 'What happened', tabindex: '0' });
     this.root = h('div', { class: 'talk' },
       h('div', { class: 'field' }, h('label', { for: choice }, 'Agent'), this.agent),
       h('div', { class: 'actions' }, this.call, this.mute, this.hangUp),
@@ -188,7 +188,7 @@ class Widget {
 
   #note(text, more) {
     const seconds = ((performance.now() - this.#began) / 1000).toFixed(1);
-    this.log.append(h('li', {}, h('time', {}, `${seconds} s`), h('span', {}, text, more ? [' ', more] : null)));
+    this.log.append(h('p', {}, h('time', {}, `${seconds} s`), h('span', {}, text, more ? [' ', more] : null)));
     while (this.log.children.length > LOG_MAX) this.log.firstElementChild.remove();
     this.log.scrollTop = this.log.scrollHeight;
   }
