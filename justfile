@@ -44,7 +44,7 @@ test-postgres *filter: providers guests oracles registry-tool
         cargo test $workspace --test all -- "$@"
     ' - {{ filter }}
 
-# What `test` runs with PostgreSQL: the store, and of the black-box suite what depends on the database most. The builds are those of `test`
+# The store's tests with a real PostgreSQL, and of the black-box suite what depends on the database most. The builds are those of `test`
 test-postgres-part:
     #!/usr/bin/env bash
     set -euo pipefail
