@@ -31,7 +31,7 @@ const MISDEEDS_PER_CALL: usize = 24;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Before a hostile caller who was turned away comes again.
 const TURNED_AWAY: Duration = Duration::from_millis(20);
-/// What calls of the component need to be looked for: the name under which it lies in the folder of providers.
+/// The name under which the hostile component lies in the folder of providers, and its provider's.
 pub(crate) const HOSTILE: &str = "hostile";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
