@@ -111,21 +111,24 @@ pub struct LoadReport {
     pub late_frames: u64,
 }
 
+/// Durations of one kind, to the microsecond.
 #[derive(Debug)]
-struct Times(Mutex<Histogram<u64>>);
+pub struct Times(Mutex<Histogram<u64>>);
 
-impl Times {
-    fn new() -> Self {
+impl Default for Times {
+    fn default() -> Self {
         Self(Mutex::new(
             Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are in order and the precision is allowed"),
         ))
     }
+}
 
+impl Times {
     fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn record(&self, duration: Duration) {
+    pub fn record(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.0
             .lock()
@@ -133,7 +136,8 @@ impl Times {
             .saturating_record(us);
     }
 
-    fn distribution(&self) -> Distribution {
+    #[must_use]
+    pub fn distribution(&self) -> Distribution {
         let times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let at = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1000.0;
         Distribution {
@@ -164,11 +168,11 @@ struct Meters {
 impl Meters {
     fn new() -> Self {
         Self {
-            webhook: Times::new(),
-            first_audio: Times::new(),
-            to_agent: Times::new(),
-            to_carrier: Times::new(),
-            jitter: Times::new(),
+            webhook: Times::default(),
+            first_audio: Times::default(),
+            to_agent: Times::default(),
+            to_carrier: Times::default(),
+            jitter: Times::default(),
             late_frames: AtomicU64::new(0),
             probes: Mutex::new(BTreeMap::new()),
         }
@@ -623,7 +627,7 @@ pub async fn webhooks(carrier: &RunningCarrier, plan: &WebhookPlan) -> Result<We
         ..description.retry_policy(&target.url)
     };
     let shared = CallRecord::new(description.new_call_id(), Direction::Inbound, "+15550000000", to);
-    let times = Times::new();
+    let times = Times::default();
     let statuses = Mutex::new(BTreeMap::new());
     let connected = AtomicU64::new(0);
     let begin = Instant::now();

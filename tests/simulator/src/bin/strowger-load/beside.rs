@@ -1,5 +1,5 @@
-//! What goes on in the gateway beside the calls that are measured: forty guests of another organisation that do harm, or a
-//! new version of the calls' own provider.
+//! What goes on in the gateway beside the calls that are measured: forty guests of another organisation that do harm, a new
+//! version of the calls' own provider, or the rotation of the keys.
 
 use std::{
     fs,
@@ -43,10 +43,13 @@ pub(crate) enum Beside {
     Flooding,
     /// A new version of the calls' provider is examined, installed and adopted.
     Adoption,
+    /// Every secret is sealed again under a new key.
+    Rotation,
 }
 
 impl Beside {
-    pub(crate) const ALL: [Self; 5] = [
+    /// What hostile guests, and the owner of an honest one, do.
+    pub(crate) const GUESTS: [Self; 5] = [
         Self::Nothing,
         Self::Spinning,
         Self::Allocating,
@@ -61,13 +64,14 @@ impl Beside {
             Self::Allocating => "40 that allocate",
             Self::Flooding => "40 that flood",
             Self::Adoption => "a version is adopted",
+            Self::Rotation => "all secrets are rotated",
         }
     }
 
     /// What the hostile guest of the test suite does when it reads these from its media socket.
     fn misdeeds(self) -> &'static [&'static str] {
         match self {
-            Self::Nothing | Self::Adoption => &[],
+            Self::Nothing | Self::Adoption | Self::Rotation => &[],
             Self::Spinning => &["spin"],
             Self::Allocating => &["memory"],
             Self::Flooding => &["flood", "much", "many", "print"],

@@ -31,6 +31,20 @@ const START_POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Installation {
     pub(crate) strowger: PathBuf,
     pub(crate) providers: PathBuf,
+    /// URL of an empty PostgreSQL database, in the place of a file of SQLite's for each gateway.
+    pub(crate) database: Option<String>,
+}
+
+impl Installation {
+    /// The program with what tells it where its data are.
+    fn command(&self, data: &Path) -> Command {
+        let mut command = Command::new(&self.strowger);
+        command.env("STROWGER_DATA_DIR", data);
+        if let Some(url) = &self.database {
+            command.env("STROWGER_DATABASE_URL", url);
+        }
+        command
+    }
 }
 
 /// A process that takes calls. It is killed when this is dropped.
@@ -45,11 +59,17 @@ pub(crate) struct GatewayProcess {
 /// What is needed to work on a gateway's data beside it.
 #[derive(Debug)]
 struct Running {
-    program: PathBuf,
+    installation: Installation,
     /// Removed with everything in it.
     data: TempDir,
     /// The organisation of the calls that are measured.
     key: String,
+}
+
+impl Running {
+    fn command(&self) -> Command {
+        self.installation.command(self.data.path())
+    }
 }
 
 #[derive(Debug)]
@@ -102,13 +122,12 @@ impl GatewayProcess {
         let data = tempfile::tempdir().context("cannot make a folder for the gateway's data")?;
         // Free now; nobody on this machine takes ports by number at random.
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let key = organization(&installation.strowger, &data, "Load")?;
+        let key = organization(installation.command(data.path()), "Load")?;
         let log = data.path().join("strowger.log");
         let route = format!("{}=http://{}", carrier.rest_host(), carrier.rest_addr());
-        let child = Command::new(&installation.strowger)
+        let child = installation
+            .command(data.path())
             .arg("serve")
-            .arg("--data-dir")
-            .arg(data.path())
             .args(["--listen", &address.to_string()])
             .arg("--providers")
             .arg(&installation.providers)
@@ -125,7 +144,7 @@ impl GatewayProcess {
             process: Process(child),
             address,
             strowger: Some(Running {
-                program: installation.strowger.clone(),
+                installation: installation.clone(),
                 data,
                 key: key.clone(),
             }),
@@ -177,6 +196,11 @@ impl GatewayProcess {
         Ok(())
     }
 
+    /// The key of the organisation whose calls are measured.
+    pub(crate) fn key(&self) -> anyhow::Result<&str> {
+        Ok(&self.running()?.key)
+    }
+
     fn running(&self) -> anyhow::Result<&Running> {
         self.strowger.as_ref().context("the relay has no data")
     }
@@ -184,14 +208,14 @@ impl GatewayProcess {
     /// Makes another organisation; its API key.
     pub(crate) fn organization(&self, name: &str) -> anyhow::Result<String> {
         let running = self.running()?;
-        organization(&running.program, &running.data, name)
+        organization(running.command(), name)
     }
 
     /// Runs a command of the program on this gateway's data; what it prints.
     pub(crate) async fn command(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let running = self.running()?;
-        let mut command = Command::new(&running.program);
-        command.args(arguments).arg("--data-dir").arg(running.data.path());
+        let mut command = running.command();
+        command.args(arguments);
         tokio::task::spawn_blocking(move || output(command)).await?
     }
 
@@ -199,7 +223,7 @@ impl GatewayProcess {
     pub(crate) async fn newest_version(&self) -> anyhow::Result<String> {
         let response = client()?
             .get(format!("{}/api/v1/calls?limit=1", self.url()))
-            .bearer_auth(&self.running()?.key)
+            .bearer_auth(self.key()?)
             .send()
             .await?;
         let calls: Value = serde_json::from_str(&response.text().await?)?;
@@ -225,10 +249,9 @@ impl GatewayProcess {
 }
 
 /// Makes an organisation; its API key.
-fn organization(program: &Path, data: &TempDir, name: &str) -> anyhow::Result<String> {
-    let mut command = Command::new(program);
-    command.args(["org", "create", name, "--data-dir"]).arg(data.path());
-    let text = output(command)?;
+fn organization(mut program: Command, name: &str) -> anyhow::Result<String> {
+    program.args(["org", "create", name]);
+    let text = output(program)?;
     let key = text.lines().find_map(|line| line.strip_prefix("API key"));
     key.map(|key| key.trim().to_owned())
         .context("the new organisation has no key")

@@ -7,6 +7,7 @@
 
 mod beside;
 mod gateway;
+mod rest;
 mod suite;
 mod usage;
 
@@ -43,6 +44,12 @@ struct Arguments {
     /// Seconds of each run with webhooks, for --strowger; 0 leaves them out
     #[arg(long, default_value_t = 8)]
     webhook_seconds: u64,
+    /// Measures the REST API instead, on SQLite and on --database, and calls beside the rotation of this many secrets
+    #[arg(long, value_name = "SECRETS", requires = "strowger", conflicts_with = "hostile")]
+    rest: Option<usize>,
+    /// URL of an empty PostgreSQL database, for --rest
+    #[arg(long, env = "STROWGER_TEST_DATABASE", value_name = "URL", hide_env_values = true)]
+    database: Option<String>,
     /// The gateway's address as the carrier knows it.
     #[arg(long, required_unless_present_any = ["strowger", "relay"])]
     gateway: Option<String>,
@@ -134,7 +141,7 @@ async fn work(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result<()> {
-    let calls = if arguments.calls.is_empty() && arguments.hostile.is_some() {
+    let calls = if arguments.calls.is_empty() && (arguments.hostile.is_some() || arguments.rest.is_some()) {
         vec![50]
     } else if arguments.calls.is_empty() {
         vec![1, 50, 200]
@@ -162,6 +169,7 @@ async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result
         installation: Installation {
             strowger,
             providers: shelf.as_ref().map_or(providers, |shelf| shelf.path().to_owned()),
+            database: None,
         },
         carrier: by_name(&arguments.carrier).context("no such carrier")?,
         protocols,
@@ -170,9 +178,18 @@ async fn measure_all(arguments: &Arguments, strowger: PathBuf) -> anyhow::Result
         duration,
         ramp,
         webhook_duration: Duration::from_secs(if shelf.is_some() { 0 } else { arguments.webhook_seconds }),
-        beside: shelf.as_ref().map_or_else(Vec::new, |_| Beside::ALL.to_vec()),
+        beside: shelf.as_ref().map_or_else(Vec::new, |_| Beside::GUESTS.to_vec()),
     };
-    let report = suite::run(&plan, |next| eprintln!("{next} …")).await?;
+    let progress = |next: &str| eprintln!("{next} …");
+    if let Some(secrets) = arguments.rest {
+        let report = rest::run(&plan, secrets, arguments.database.clone(), progress).await?;
+        if !arguments.json {
+            println!("{}", report.markdown()?);
+        }
+        println!("{}", serde_json::to_string(&report)?);
+        return Ok(());
+    }
+    let report = suite::run(&plan, progress).await?;
     if !arguments.json {
         println!("{}", report.markdown());
     }

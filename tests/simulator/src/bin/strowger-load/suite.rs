@@ -60,23 +60,25 @@ struct WebhookRun {
 }
 
 #[derive(Debug, Serialize)]
-struct CallRun {
+pub(crate) struct CallRun {
     through: Through,
     beside: Beside,
+    /// Of what happens once beside the calls.
+    pub(crate) took_s: f64,
     harm: Harm,
     report: LoadReport,
     /// Over the steady part, in which all calls have media.
     usage: Usage,
     /// Said and not heard over the steady part, give or take those under way at its ends.
-    frames_lost_to_agent: i64,
-    frames_lost_to_carrier: i64,
+    pub(crate) frames_lost_to_agent: i64,
+    pub(crate) frames_lost_to_carrier: i64,
     resident_before_kib: u64,
     resident_after_kib: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Through {
+pub(crate) enum Through {
     /// Copies messages: the floor.
     Relay,
     Strowger(AgentProtocol),
@@ -181,31 +183,48 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize, beside:
         }
     };
     carrier.set_gateway(Gateway::at(&gateway.url())?)?;
+    play(plan, (&carrier, &agent, &gateway), through, calls, beside).await
+}
+
+/// Plays the calls and looks at them in the middle.
+pub(crate) async fn play(
+    plan: &SuitePlan,
+    (carrier, agent, gateway): (&RunningCarrier, &LoadAgent, &GatewayProcess),
+    through: Through,
+    calls: usize,
+    beside: Beside,
+) -> anyhow::Result<CallRun> {
     let load = |calls, duration, ramp| LoadPlan {
         calls,
         duration,
         ramp,
         to: None,
     };
-    load::run(&carrier, &agent, &load(1, WARM_UP, Duration::ZERO)).await?;
+    load::run(carrier, agent, &load(1, WARM_UP, Duration::ZERO)).await?;
     let resident_before_kib = usage::resident_kib(gateway.pid())?;
 
-    let crowd = Crowd::start(&gateway, beside).await?;
+    let crowd = Crowd::start(gateway, beside).await?;
     let begin = Instant::now();
     let steady = async {
         sleep_until(begin + plan.ramp + SETTLING).await;
         let before = (Reading::take(gateway.pid())?, agent.outstanding());
+        let began = Instant::now();
         let adopted = match beside {
+            Beside::Rotation => {
+                gateway.command(&["keys", "rotate"]).await?;
+                None
+            }
             Beside::Adoption => {
                 let provider = plan.carrier.name();
                 let component = plan.installation.providers.join(format!("{provider}.wasm"));
-                Some(adopt_version(&gateway, &component, provider).await?)
+                Some(adopt_version(gateway, &component, provider).await?)
             }
             _ => None,
         };
+        let took = began.elapsed();
         anyhow::ensure!(
             Instant::now() < begin + plan.duration - BEFORE_END,
-            "--seconds: the calls ended before the version was adopted; give it more"
+            "--seconds: the calls ended before what went on beside them; give them more"
         );
         sleep_until(begin + plan.duration - BEFORE_END).await;
         let after = (Reading::take(gateway.pid())?, agent.outstanding());
@@ -215,15 +234,16 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize, beside:
             after.1.frames_since(before.1),
             usage::resident_kib(gateway.pid())?,
             adopted,
+            took,
         ))
     };
     let measured = load(calls, plan.duration, plan.ramp);
-    let (report, steady) = tokio::join!(load::run(&carrier, &agent, &measured), steady);
-    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib, adopted) =
+    let (report, steady) = tokio::join!(load::run(carrier, agent, &measured), steady);
+    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib, adopted, took) =
         steady.context("the gateway cannot be looked at any more")?;
     let harm = crowd.harm();
     if let Some(adopted) = adopted {
-        load::run(&carrier, &agent, &load(1, WARM_UP, Duration::ZERO)).await?;
+        load::run(carrier, agent, &load(1, WARM_UP, Duration::ZERO)).await?;
         let version = gateway.newest_version().await?;
         anyhow::ensure!(
             version == adopted,
@@ -233,6 +253,7 @@ async fn measure_calls(plan: &SuitePlan, through: Through, calls: usize, beside:
     Ok(CallRun {
         through,
         beside,
+        took_s: took.as_secs_f64(),
         harm,
         report: report?,
         usage,
@@ -248,16 +269,33 @@ impl CallRun {
         self.resident_after_kib.saturating_sub(self.resident_before_kib) as f64 / self.report.calls as f64
     }
 
+    /// Calls, what went on beside them, pacing at the carrier, and latency one way.
+    pub(crate) fn beside_row(&self) -> String {
+        let report = &self.report;
+        format!(
+            "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} |",
+            report.calls,
+            self.beside.name(),
+            report.pacing_jitter.p50_ms,
+            report.pacing_jitter.p99_ms,
+            report.pacing_jitter.p999_ms,
+            report.carrier_to_agent.p50_ms,
+            report.carrier_to_agent.p99_ms,
+            report.agent_to_carrier.p50_ms,
+            report.agent_to_carrier.p99_ms,
+        )
+    }
+
     fn cpu_per_call(&self) -> f64 {
         self.usage.gateway_cores / self.report.calls as f64
     }
 }
 
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn statuses(statuses: &BTreeMap<String, u64>) -> String {
+pub(crate) fn statuses(statuses: &BTreeMap<String, u64>) -> String {
     let listed: Vec<String> = statuses
         .iter()
         .map(|(status, count)| format!("{count} × {status}"))
@@ -346,23 +384,12 @@ impl SuiteReport {
         text.push_str("| calls | beside | jitter p50 | p99 | p99.9 | to agent p50 | p99 | to carrier p50 | p99 | hostile calls, refused, misdeeds |\n");
         text.push_str("|--:|---|--:|--:|--:|--:|--:|--:|--:|---|\n");
         for run in &self.calls {
-            let report = &run.report;
-            writeln!(
-                text,
-                "| {} | {} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {:.2} | {}, {}, {} |",
-                report.calls,
-                run.beside.name(),
-                report.pacing_jitter.p50_ms,
-                report.pacing_jitter.p99_ms,
-                report.pacing_jitter.p999_ms,
-                report.carrier_to_agent.p50_ms,
-                report.carrier_to_agent.p99_ms,
-                report.agent_to_carrier.p50_ms,
-                report.agent_to_carrier.p99_ms,
-                run.harm.calls,
-                run.harm.refused,
-                run.harm.misdeeds,
-            )?;
+            let Harm {
+                calls,
+                refused,
+                misdeeds,
+            } = run.harm;
+            writeln!(text, "{} {calls}, {refused}, {misdeeds} |", run.beside_row())?;
         }
         Ok(())
     }
