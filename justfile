@@ -293,8 +293,8 @@ test-console: providers sample-rust browser
 
 # Measure the console: first paint, and bytes on the wire
 bench-console: providers browser
-    cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
-    cd tests/console && node measure.mjs
+    cargo build --locked --release --package strowger-server --package strowger-simulator
+    cd tests/console && STROWGER_PROGRAMS="{{ justfile_directory() }}/target/release" node measure.mjs
 
 # A browser and what drives it: Chromium of the system, installed where that is Debian and we may; packages in .tools/console
 browser:
@@ -344,6 +344,11 @@ bench: providers
 # Measure the database: routes with up to a million numbers, and the rotation of 100 000 secrets, on SQLite and PostgreSQL
 bench-store: providers
     tests/postgres/server run cargo bench --locked --package strowger-tests --bench store
+
+# Measure the REST API on SQLite and PostgreSQL, and 50 calls beside the rotation of 100 000 secrets; about ten minutes beside the builds
+bench-rest: providers
+    cargo build --locked --release --package strowger-server --package strowger-simulator
+    tests/postgres/server run target/release/strowger-load --strowger target/release/strowger --providers "{{ providers_dir }}" --rest 100000 --seconds 60
 
 # Measure what a sandboxed provider costs in each language, and what hostile guests do to other people's calls (docs/sandbox.md); about five minutes beside the builds
 bench-sandbox: samples providers guests
