@@ -15,8 +15,10 @@ use strowger_simulator::{AgentProtocol, RunningCarrier};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// What otherwise bounds how fast calls may come.
-const UNBOUNDED_RATES: [&str; 3] = [
+/// What otherwise bounds how fast calls and requests of one organisation may come.
+const UNBOUNDED_RATES: [&str; 5] = [
+    "STROWGER_TENANT_CPU_MS_PER_S",
+    "STROWGER_TENANT_INVOCATIONS_PER_S",
     "STROWGER_TENANT_CALLS_PER_S",
     "STROWGER_TENANT_NUMBER_CALLS_PER_S",
     "STROWGER_TENANT_PROVIDER_CALLS_PER_S",

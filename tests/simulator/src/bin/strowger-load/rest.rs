@@ -112,7 +112,11 @@ impl Request {
             ),
             Self::ListCalls => (Method::GET, "/calls?limit=50".to_owned(), None),
             Self::CreateAgent => (Method::POST, "/agents".to_owned(), Some(agent(n))),
-            Self::UpdateAgent => (Method::PUT, format!("/agents/{}", site.agent), Some(agent(n))),
+            Self::UpdateAgent => (
+                Method::PUT,
+                format!("/agents/{}", site.agents[n % site.agents.len()]),
+                Some(agent(n)),
+            ),
         }
     }
 }
@@ -125,7 +129,8 @@ struct Site {
     pid: u32,
     provider: &'static str,
     configuration: String,
-    agent: String,
+    /// As many as there are clients: two that write one row at once would be told so.
+    agents: Vec<String>,
     /// Of everything that was created, so that each has a name and an account of its own.
     count: AtomicUsize,
 }
@@ -139,11 +144,13 @@ impl Site {
             pid: gateway.pid(),
             provider,
             configuration: String::new(),
-            agent: String::new(),
+            agents: Vec::new(),
             count: AtomicUsize::new(1),
         };
         site.configuration = site.make(Request::CreateConfiguration).await?;
-        site.agent = site.make(Request::CreateAgent).await?;
+        for _ in 0..AT_ONCE[1] {
+            site.agents.push(site.make(Request::CreateAgent).await?);
+        }
         Ok(site)
     }
 
