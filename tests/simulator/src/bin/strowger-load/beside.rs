@@ -210,6 +210,13 @@ pub(crate) async fn adopt_version(
     Ok(digest.to_owned())
 }
 
+/// Seals every secret again; how many there were.
+pub(crate) async fn rotate_keys(gateway: &GatewayProcess) -> anyhow::Result<u64> {
+    let told = gateway.command(&["keys", "rotate"]).await?;
+    let count = told.split_whitespace().nth(1).and_then(|count| count.parse().ok());
+    count.context("`strowger keys rotate` told no number")
+}
+
 /// A folder with the providers and the hostile one beside them.
 pub(crate) fn shelf(providers: &Path, hostile: &Path) -> anyhow::Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;

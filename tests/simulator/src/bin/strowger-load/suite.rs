@@ -12,7 +12,7 @@ use strowger_simulator::{
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    beside::{Beside, Crowd, Harm, adopt_version},
+    beside::{Beside, Crowd, Harm, adopt_version, rotate_keys},
     gateway::{GatewayProcess, Installation},
     usage::{self, Reading, Usage},
 };
@@ -65,6 +65,8 @@ pub(crate) struct CallRun {
     beside: Beside,
     /// Of what happens once beside the calls.
     pub(crate) took_s: f64,
+    /// Secrets that were sealed again in that time.
+    pub(crate) rotated: u64,
     harm: Harm,
     report: LoadReport,
     /// Over the steady part, in which all calls have media.
@@ -209,9 +211,10 @@ pub(crate) async fn play(
         sleep_until(begin + plan.ramp + SETTLING).await;
         let before = (Reading::take(gateway.pid())?, agent.outstanding());
         let began = Instant::now();
+        let mut rotated = 0;
         let adopted = match beside {
             Beside::Rotation => {
-                gateway.command(&["keys", "rotate"]).await?;
+                rotated = rotate_keys(gateway).await?;
                 None
             }
             Beside::Adoption => {
@@ -234,12 +237,12 @@ pub(crate) async fn play(
             after.1.frames_since(before.1),
             usage::resident_kib(gateway.pid())?,
             adopted,
-            took,
+            (rotated, took),
         ))
     };
     let measured = load(calls, plan.duration, plan.ramp);
     let (report, steady) = tokio::join!(load::run(carrier, agent, &measured), steady);
-    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib, adopted, took) =
+    let (usage, (frames_lost_to_agent, frames_lost_to_carrier), resident_after_kib, adopted, (rotated, took)) =
         steady.context("the gateway cannot be looked at any more")?;
     let harm = crowd.harm();
     if let Some(adopted) = adopted {
@@ -254,6 +257,7 @@ pub(crate) async fn play(
         through,
         beside,
         took_s: took.as_secs_f64(),
+        rotated,
         harm,
         report: report?,
         usage,
