@@ -42,7 +42,7 @@ async fn limited(installation: &Installation, limits: LimitOverrides) {
     let (store, now) = (exchange.store(), exchange.clock().unix_ms());
     let organization = store.organization_named("First").await.unwrap().unwrap();
     store
-        .set_organization_limits(&organization.id, &limits, now)
+        .set_organization_limits(&organization.id, &limits, None, now)
         .await
         .unwrap();
 }

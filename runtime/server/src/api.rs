@@ -52,7 +52,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{delete, get, post};
 use axum::{Extension, Router, middleware};
 use strowger_call::{Address, TransferFailure, TransferId};
 use strowger_host::operation::{
@@ -316,73 +315,9 @@ async fn unbroken<T: Send + 'static>(
         .unwrap_or_else(|error| Err(OperationError::Internal(error.to_string()).into()))
 }
 
-/// What is the operator's.
-fn operator_routes<O: Operations>() -> Router<Arc<O>> {
-    const PROVIDERS: &str = "/api/v1/operator/telephony-providers";
-    let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
-    Router::new()
-        .route("/api/v1/operator/status", get(operator::status::<O>))
-        .route(
-            "/api/v1/operator/organizations",
-            get(operator::organizations::<O>).post(operator::create_organization::<O>),
-        )
-        .route(
-            "/api/v1/operator/organizations/{organization}/api-keys",
-            get(operator::keys::<O>).post(operator::create_key::<O>),
-        )
-        .route("/api/v1/operator/audit-log", get(audit::list::<O>))
-        .route("/api/v1/operator/audit-log/export", get(audit::export::<O>))
-        .route(PROVIDERS, get(providers::list::<O>).post(providers::install::<O>))
-        .route(&provider("/rollback"), post(providers::roll_back::<O>))
-        .route(&provider("/versions/{digest}"), delete(providers::remove::<O>))
-        .route(&provider("/versions/{digest}/adopt"), post(providers::adopt::<O>))
-        .route(&provider("/versions/{digest}/canary"), post(providers::canary::<O>))
-}
-
-/// What tenants are told, and live calls.
-fn event_routes<O: Operations>() -> Router<Arc<O>> {
-    const ENDPOINTS: &str = "/api/v1/webhook-endpoints";
-    let endpoint = |rest: &str| format!("{ENDPOINTS}/{{endpoint}}{rest}");
-    Router::new()
-        .route("/api/v1/calls/live", get(live::stream::<O>))
-        .route(
-            ENDPOINTS,
-            get(webhook_endpoints::list::<O>).post(webhook_endpoints::create::<O>),
-        )
-        .route(
-            &endpoint(""),
-            get(webhook_endpoints::read::<O>)
-                .put(webhook_endpoints::update::<O>)
-                .delete(webhook_endpoints::delete::<O>),
-        )
-        .route(&endpoint("/rotate-secret"), post(webhook_endpoints::rotate::<O>))
-        .route(&endpoint("/test"), post(webhook_endpoints::test::<O>))
-        .route(&endpoint("/deliveries"), get(webhook_endpoints::deliveries::<O>))
-        .route(
-            &endpoint("/deliveries/{delivery}/resend"),
-            post(webhook_endpoints::resend::<O>),
-        )
-        .route(&endpoint("/resend-dead"), post(webhook_endpoints::resend_dead::<O>))
-}
-
-/// What an organisation may do, and what is left for it to do.
-fn limit_routes<O: Operations>() -> Router<Arc<O>> {
-    Router::new()
-        .route("/api/v1/organization/limits", get(limits::read::<O>))
-        .route("/api/v1/organization/usage", get(limits::usage::<O>))
-        .route(
-            "/api/v1/operator/organizations/{organization}/limits",
-            get(limits::read_for_operator::<O>).put(limits::set::<O>),
-        )
-        .route(
-            "/api/v1/organizations/telephony-config-warnings",
-            get(warnings::list::<O>),
-        )
-}
-
 /// Every operation, with what is written down about it.
 fn routes<O: Operations>() -> Routes<O> {
-    Routes::new()
+    let routes = Routes::new()
         .add(providers::__path_metadata, providers::metadata::<O>)
         .add(providers::__path_list, providers::list::<O>)
         .add(providers::__path_install, providers::install::<O>)
@@ -435,15 +370,93 @@ fn routes<O: Operations>() -> Routes<O> {
         .add(audit::__path_export, audit::export::<O>)
         .add(reference::__path_document, reference::document)
         .add(reference::__path_reference, reference::reference)
+        .add(warnings::__path_list, warnings::list::<O>)
+        .add(limits::__path_read, limits::read::<O>)
+        .add(limits::__path_usage, limits::usage::<O>)
+        .add(live::__path_stream, live::stream::<O>)
+        .add(webhook_endpoints::__path_list, webhook_endpoints::list::<O>)
+        .add(webhook_endpoints::__path_create, webhook_endpoints::create::<O>)
+        .add(webhook_endpoints::__path_read, webhook_endpoints::read::<O>)
+        .add(webhook_endpoints::__path_update, webhook_endpoints::update::<O>)
+        .add(webhook_endpoints::__path_delete, webhook_endpoints::delete::<O>)
+        .add(webhook_endpoints::__path_rotate, webhook_endpoints::rotate::<O>)
+        .add(webhook_endpoints::__path_test, webhook_endpoints::test::<O>)
+        .add(webhook_endpoints::__path_deliveries, webhook_endpoints::deliveries::<O>)
+        .add(webhook_endpoints::__path_resend, webhook_endpoints::resend::<O>)
+        .add(
+            webhook_endpoints::__path_resend_dead,
+            webhook_endpoints::resend_dead::<O>,
+        );
+    operator_routes(routes)
+}
+
+/// What is the operator's. Providers and the audit log are the same things as an organisation's, for the installation.
+fn operator_routes<O: Operations>(routes: Routes<O>) -> Routes<O> {
+    const PROVIDERS: &str = "/api/v1/operator/telephony-providers";
+    const LOG: &str = "/api/v1/operator/audit-log";
+    let provider = |rest: &str| format!("{PROVIDERS}/{{provider}}{rest}");
+    routes
+        .add(operator::__path_status, operator::status::<O>)
+        .add(operator::__path_organizations, operator::organizations::<O>)
+        .add(operator::__path_create_organization, operator::create_organization::<O>)
+        .add(operator::__path_keys, operator::keys::<O>)
+        .add(operator::__path_create_key, operator::create_key::<O>)
+        .add(limits::__path_read_for_operator, limits::read_for_operator::<O>)
+        .add(limits::__path_set, limits::set::<O>)
+        .add_for_operator(
+            PROVIDERS,
+            "listInstalledProviders",
+            providers::__path_list,
+            providers::list::<O>,
+        )
+        .add_for_operator(
+            PROVIDERS,
+            "installProviderForAll",
+            providers::__path_install,
+            providers::install::<O>,
+        )
+        .add_for_operator(
+            &provider("/rollback"),
+            "rollBackProviderForAll",
+            providers::__path_roll_back,
+            providers::roll_back::<O>,
+        )
+        .add_for_operator(
+            &provider("/versions/{digest}"),
+            "removeVersionForAll",
+            providers::__path_remove,
+            providers::remove::<O>,
+        )
+        .add_for_operator(
+            &provider("/versions/{digest}/adopt"),
+            "adoptVersionForAll",
+            providers::__path_adopt,
+            providers::adopt::<O>,
+        )
+        .add_for_operator(
+            &provider("/versions/{digest}/canary"),
+            "setCanaryForAll",
+            providers::__path_canary,
+            providers::canary::<O>,
+        )
+        .add_for_operator(
+            LOG,
+            "listInstallationAuditEntries",
+            audit::__path_list,
+            audit::list::<O>,
+        )
+        .add_for_operator(
+            &format!("{LOG}/export"),
+            "exportInstallationAuditLog",
+            audit::__path_export,
+            audit::export::<O>,
+        )
 }
 
 /// The routes of the API, and the answer to whatever no route of the server leads to.
 pub fn router<O: Operations>(operations: Arc<O>) -> Router {
     let (router, document) = routes::<O>().finish();
     router
-        .merge(operator_routes())
-        .merge(event_routes())
-        .merge(limit_routes())
         .layer(Extension(Reference::new(&document)))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)

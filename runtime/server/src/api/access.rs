@@ -159,6 +159,10 @@ async fn admit<O: Operations>(
     next: Next,
 ) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
+    // Nothing here has a NUL in its name, and not every database takes one.
+    if parts.uri.path().contains("%00") {
+        return Err(ApiError::NotFound("resource"));
+    }
     let need = policy::need(&parts.method, route.as_str());
     if need == Need::Nothing {
         return Ok(next.run(Request::from_parts(parts, body)).await);

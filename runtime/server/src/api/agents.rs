@@ -27,6 +27,8 @@ use crate::store::{Agent, AgentId, AgentSettings, OrganizationId, SecretHeaders,
 const NAME_CHARS_MAX: usize = 64;
 const URL_CHARS_MAX: usize = 2_048;
 const HEADERS_MAX: usize = 32;
+/// A header's value: longer than any token, and as long as servers commonly take.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
 /// Parameters as JSON text: they travel in the first message of every call.
 const PARAMETERS_BYTES_MAX: usize = 8 * 1024;
 /// How often a change is tried that others keep getting ahead of.
@@ -364,8 +366,12 @@ fn headers(form: &mut Form, entered: Map<String, Value>, stored: Option<&SecretH
             form.problem(&field, "belongs to the WebSocket handshake and cannot be set");
             continue;
         }
-        let Some(value) = value.as_str().filter(|value| HeaderValue::from_str(value).is_ok()) else {
-            form.problem(&field, "must be a text without line breaks");
+        let fits = |value: &&str| value.len() <= HEADER_BYTES_MAX && HeaderValue::from_str(value).is_ok();
+        let Some(value) = value.as_str().filter(fits) else {
+            form.problem(
+                &field,
+                format!("must be a text of at most {HEADER_BYTES_MAX} bytes without line breaks"),
+            );
             continue;
         };
         let before = stored.and_then(|stored| {

@@ -40,6 +40,12 @@ impl From<WatchError> for ApiError {
     }
 }
 
+/// Watch live calls
+///
+/// Server-sent events: a `snapshot` of all live calls, then `call` for one that has changed and `ended` for one that is over.
+/// The data is JSON. The stream goes on until the client goes away.
+#[utoipa::path(get, path = "/api/v1/calls/live", tag = "Events", operation_id = "watchLiveCalls",
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 pub(super) async fn stream<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,

@@ -13,10 +13,11 @@ use utoipa::openapi::{
     Schema,
 };
 
+use super::access::policy;
 use super::problem::Problem;
 
 /// The sections of the reference, in order.
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 11] = [
     ("Providers", "What carriers there are, and providers of your own."),
     ("Configurations", "Accounts at carriers."),
     ("Trunks", "SIP trunks, for providers that keep them."),
@@ -24,7 +25,9 @@ const TAGS: [(&str, &str); 9] = [
     ("Agents", "Who talks to callers."),
     ("Calls", "Placing calls, following them, ending and transferring them."),
     ("Events", "Being told of what happens."),
+    ("Limits", "What an organisation may do, and how much of that is in use."),
     ("Access", "Keys, sessions, and what was changed by whom."),
+    ("Operator", "The installation. Only a key of the operator opens these."),
     ("Reference", "This document."),
 ];
 
@@ -174,10 +177,12 @@ pub(super) fn complete(path: &str, method: &HttpMethod, mut operation: Operation
     let open = operation.security.as_ref().is_some_and(Vec::is_empty);
     if operation.security.is_none() {
         let none: [&str; 0] = [];
-        operation.security = Some(vec![
-            SecurityRequirement::new("api_key", none),
-            SecurityRequirement::new("session", none),
-        ]);
+        let mut either = vec![SecurityRequirement::new("api_key", none)];
+        // A session is always an organisation's.
+        if !path.starts_with(policy::OPERATOR) {
+            either.push(SecurityRequirement::new("session", none));
+        }
+        operation.security = Some(either);
     }
     let is_conditional = parameters
         .iter()

@@ -7,10 +7,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::form::Form;
-use super::keys::{self, ApiKeyList, OrganizationView};
+use super::keys::{self, ApiKeyList, MadeApiKey, NewKey, OrganizationView};
 use super::path::Path;
 use super::{ApiError, Operations};
 use crate::store::{Organization, OrganizationId};
@@ -18,13 +19,64 @@ use crate::store::{Organization, OrganizationId};
 const NAME_CHARS_MAX: usize = 64;
 
 /// All organisations.
-pub(super) async fn organizations<O: Operations>(State(operations): State<Arc<O>>) -> Result<Json<Value>, ApiError> {
-    let organizations = operations.store().organizations().await?;
-    let shown: Vec<_> = organizations.iter().map(OrganizationView::of).collect();
-    Ok(Json(json!({ "organizations": shown, "next_cursor": null })))
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrganizationList {
+    organizations: Vec<OrganizationView>,
+    /// Always null: they are all there.
+    next_cursor: Option<String>,
 }
 
-/// Makes an organisation. It has no key yet.
+/// An organisation to make.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes what `create_organization` reads")]
+pub(super) struct NewOrganization {
+    /// Unique in the installation.
+    #[schema(
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "Acme"
+    )]
+    name: String,
+}
+
+/// What the installation has, in numbers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InstallationStatus {
+    /// The gateway's.
+    version: &'static str,
+    #[schema(minimum = 0)]
+    organizations: i64,
+    #[schema(minimum = 0)]
+    usable_api_keys: i64,
+    #[schema(minimum = 0)]
+    console_sessions: i64,
+    #[schema(minimum = 0)]
+    telephony_configurations: i64,
+    #[schema(minimum = 0)]
+    phone_numbers: i64,
+    #[schema(minimum = 0)]
+    calls_in_progress: i64,
+}
+
+/// List organisations
+#[utoipa::path(get, path = "/api/v1/operator/organizations", tag = "Operator", operation_id = "listOrganizations",
+    responses((status = 200, description = "All organisations.", body = OrganizationList)))]
+pub(super) async fn organizations<O: Operations>(
+    State(operations): State<Arc<O>>,
+) -> Result<Json<OrganizationList>, ApiError> {
+    let organizations = operations.store().organizations().await?;
+    Ok(Json(OrganizationList {
+        organizations: organizations.iter().map(OrganizationView::of).collect(),
+        next_cursor: None,
+    }))
+}
+
+/// Make an organisation
+///
+/// It has no key yet.
+#[utoipa::path(post, path = "/api/v1/operator/organizations", tag = "Operator", operation_id = "createOrganization",
+    request_body = NewOrganization, responses((status = 201, description = "The organisation.", body = OrganizationView)))]
 pub(super) async fn create_organization<O: Operations>(
     State(operations): State<Arc<O>>,
     mut form: Form,
@@ -39,7 +91,11 @@ pub(super) async fn create_organization<O: Operations>(
     Ok((StatusCode::CREATED, Json(OrganizationView::of(&organization))))
 }
 
-/// The keys of an organisation, which open nothing as they are shown.
+/// List an organisation's API keys
+///
+/// As they are shown they open nothing. Revoked ones included.
+#[utoipa::path(get, path = "/api/v1/operator/organizations/{organization}/api-keys", tag = "Operator", operation_id = "listOrganizationApiKeys",
+    responses((status = 200, description = "All keys.", body = ApiKeyList)))]
 pub(super) async fn keys<O: Operations>(
     State(operations): State<Arc<O>>,
     Path(organization): Path<String>,
@@ -48,7 +104,11 @@ pub(super) async fn keys<O: Operations>(
     keys::listed(&*operations, &organization.id).await
 }
 
-/// Makes a key of an organisation, which is shown this once. The organisation's audit log tells of it.
+/// Make an API key of an organisation
+///
+/// It is shown this once. The organisation's audit log tells of it.
+#[utoipa::path(post, path = "/api/v1/operator/organizations/{organization}/api-keys", tag = "Operator", operation_id = "createOrganizationApiKey",
+    request_body = NewKey, responses((status = 201, description = "The key.", body = MadeApiKey)))]
 pub(super) async fn create_key<O: Operations>(
     State(operations): State<Arc<O>>,
     Path(organization): Path<String>,
@@ -58,18 +118,24 @@ pub(super) async fn create_key<O: Operations>(
     keys::made(&*operations, &organization.id, None, form).await
 }
 
-/// What the installation has, in numbers.
-pub(super) async fn status<O: Operations>(State(operations): State<Arc<O>>) -> Result<Json<Value>, ApiError> {
+/// Read the installation's status
+///
+/// What it has, in numbers.
+#[utoipa::path(get, path = "/api/v1/operator/status", tag = "Operator", operation_id = "readInstallationStatus",
+    responses((status = 200, description = "The numbers.", body = InstallationStatus)))]
+pub(super) async fn status<O: Operations>(
+    State(operations): State<Arc<O>>,
+) -> Result<Json<InstallationStatus>, ApiError> {
     let counts = operations.store().installation_counts(operations.now()).await?;
-    Ok(Json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "organizations": counts.organizations,
-        "usable_api_keys": counts.usable_api_keys,
-        "console_sessions": counts.console_sessions,
-        "telephony_configurations": counts.telephony_configurations,
-        "phone_numbers": counts.phone_numbers,
-        "calls_in_progress": counts.calls_in_progress,
-    })))
+    Ok(Json(InstallationStatus {
+        version: env!("CARGO_PKG_VERSION"),
+        organizations: counts.organizations,
+        usable_api_keys: counts.usable_api_keys,
+        console_sessions: counts.console_sessions,
+        telephony_configurations: counts.telephony_configurations,
+        phone_numbers: counts.phone_numbers,
+        calls_in_progress: counts.calls_in_progress,
+    }))
 }
 
 pub(super) async fn find<O: Operations>(operations: &O, id: &str) -> Result<Organization, ApiError> {

@@ -189,7 +189,7 @@ struct InstallQuery {
     source: Option<String>,
 }
 
-/// Install a provider of your own
+/// Install a provider
 ///
 /// Examines a component and installs it for whoever sends it, where it takes no calls before it is adopted. The answer is the
 /// page that says what it may ever do.

@@ -8,20 +8,62 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde::Serialize;
 use strowger_host::operation::SetupStep;
+use utoipa::ToSchema;
 
 use super::authentication::Caller;
 use super::readiness::Readiness;
+use super::schema::Id;
 use super::{ApiError, Operations};
+use crate::store::ConfigurationId;
 
 /// The warning of a configuration whose checklist nobody can tell.
 const UNKNOWN: &str = "unavailable";
 
+/// Something that is left to do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigurationWarning)]
+struct Warning {
+    #[schema(value_type = Id)]
+    telephony_configuration_id: ConfigurationId,
+    /// The configuration's.
+    name: String,
+    provider: String,
+    /// The step of the provider's checklist; `unavailable` where nobody can tell.
+    key: String,
+    title: String,
+    description: String,
+    blocks_outbound: bool,
+}
+
+/// How often something is left to do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigurationWarningCount)]
+struct Count {
+    provider: String,
+    key: String,
+    #[schema(minimum = 1)]
+    count: u32,
+}
+
+/// Everything that is left to do.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConfigurationWarningList)]
+pub(super) struct WarningList {
+    counts: Vec<Count>,
+    warnings: Vec<Warning>,
+}
+
+/// List what is left to do
+///
+/// Over all active configurations, from their checklists.
+#[utoipa::path(get, path = "/api/v1/organizations/telephony-config-warnings", tag = "Configurations", operation_id = "listConfigurationWarnings",
+    responses((status = 200, description = "What is left to do.", body = WarningList)))]
 pub(super) async fn list<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<WarningList>, ApiError> {
     let store = operations.store();
     let (mut warnings, mut counts) = (Vec::new(), BTreeMap::new());
     let configurations = store.configurations(&organization).await?;
@@ -44,15 +86,15 @@ pub(super) async fn list<O: Operations>(
             }],
         };
         for step in left {
-            warnings.push(json!({
-                "telephony_configuration_id": configuration.id,
-                "name": configuration.name,
-                "provider": configuration.provider,
-                "key": step.key,
-                "title": step.title,
-                "description": step.description,
-                "blocks_outbound": step.blocks_outbound,
-            }));
+            warnings.push(Warning {
+                telephony_configuration_id: configuration.id.clone(),
+                name: configuration.name.clone(),
+                provider: configuration.provider.clone(),
+                key: step.key.clone(),
+                title: step.title,
+                description: step.description,
+                blocks_outbound: step.blocks_outbound,
+            });
             *counts
                 .entry((configuration.provider.clone(), step.key))
                 .or_insert(0_u32) += 1;
@@ -60,8 +102,9 @@ pub(super) async fn list<O: Operations>(
     }
     let counts = counts
         .into_iter()
-        .map(|((provider, key), count)| json!({ "provider": provider, "key": key, "count": count }));
-    Ok(Json(
-        json!({ "counts": counts.collect::<Vec<_>>(), "warnings": warnings }),
-    ))
+        .map(|((provider, key), count)| Count { provider, key, count });
+    Ok(Json(WarningList {
+        counts: counts.collect(),
+        warnings,
+    }))
 }

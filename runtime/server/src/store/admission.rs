@@ -25,6 +25,9 @@ const USE_KEPT_DAYS: i64 = 35;
 /// After this nobody asks any more how full a bucket was, or whether a gateway lived.
 const KEPT_MS: i64 = 86_400_000;
 
+/// The version of what was never said.
+const NOTHING_SAID: u64 = 1;
+
 /// Locks the admission of an organisation's calls until the transaction ends.
 const LOCK: &str = "INSERT INTO call_rates (organization_id, kind, rate_key, level_milli, filled_at) VALUES ($1, '', '', $2, $3) \
                     ON CONFLICT (organization_id, kind, rate_key) DO UPDATE SET level_milli = call_rates.level_milli \
@@ -74,36 +77,51 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn organization_limits(&self, organization: &OrganizationId) -> Result<LimitOverrides, StoreError> {
-        let query = sqlx::query("SELECT overrides FROM organization_limits WHERE organization_id = $1")
+        Ok(self.versioned_limits(organization).await?.0)
+    }
+
+    /// The same, with how often it was said; clients change what they have read.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn versioned_limits(&self, organization: &OrganizationId) -> Result<(LimitOverrides, u64), StoreError> {
+        let query = sqlx::query("SELECT overrides, version FROM organization_limits WHERE organization_id = $1")
             .bind(organization.as_str());
         match optional(query, &self.pool).await? {
-            Some(row) => parse(&row, "overrides", |text| serde_json::from_str(&text)),
-            None => Ok(LimitOverrides::default()),
+            Some(row) => {
+                let overrides = parse(&row, "overrides", |text| serde_json::from_str(&text))?;
+                Ok((overrides, get::<i64>(&row, "version")?.unsigned_abs()))
+            }
+            None => Ok((LimitOverrides::default(), NOTHING_SAID)),
         }
     }
 
-    /// Replaces what the operator has said about an organisation.
+    /// Replaces what the operator has said about an organisation. Returns its new version.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is.
     pub async fn set_organization_limits(
         &self,
         organization: &OrganizationId,
         overrides: &LimitOverrides,
+        expected: Option<u64>,
         now: UnixMs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let text = serde_json::to_string(overrides).map_err(|error| corrupt("overrides", error.to_string()))?;
-        let result = sqlx::query(
-            "INSERT INTO organization_limits (organization_id, overrides, updated_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (organization_id) DO UPDATE SET overrides = excluded.overrides, updated_at = excluded.updated_at",
+        // Nothing but the organisation's end takes a row away: who has read the version of one finds it.
+        let query = sqlx::query(
+            "INSERT INTO organization_limits (organization_id, overrides, updated_at, version) VALUES ($1, $2, $3, $5) \
+             ON CONFLICT (organization_id) DO UPDATE SET overrides = excluded.overrides, updated_at = excluded.updated_at, \
+             version = organization_limits.version + 1 WHERE organization_limits.version = $4 OR $4 = 0 RETURNING version",
         )
         .bind(organization.as_str())
         .bind(text)
         .bind(now)
-        .execute(&self.writer)
-        .await;
-        match result {
-            Ok(_) => Ok(()),
+        .bind(expected.unwrap_or(0).cast_signed())
+        .bind((NOTHING_SAID + 1).cast_signed());
+        match optional(query, &self.writer).await {
+            Ok(Some(row)) => Ok(get::<i64>(&row, "version")?.unsigned_abs()),
+            Ok(None) => Err(StoreError::Stale),
             Err(error) if is_foreign_key_violation(&error) => Err(StoreError::NotFound { what: "organization" }),
             Err(error) => Err(error.into()),
         }
@@ -1003,16 +1021,20 @@ mod tests {
             store.organization_limits(acme).await.unwrap(),
             LimitOverrides::default()
         );
-        for calls_max in [3, 4] {
-            let said = LimitOverrides {
-                calls_max: Some(calls_max),
-                ..LimitOverrides::default()
-            };
-            store.set_organization_limits(acme, &said, NOW).await.unwrap();
-            assert_eq!(store.organization_limits(acme).await.unwrap(), said);
+        let said = |calls_max| LimitOverrides {
+            calls_max: Some(calls_max),
+            ..LimitOverrides::default()
+        };
+        for (calls_max, read, version) in [(3, Some(1), 2), (4, Some(2), 3), (5, None, 4)] {
+            let said = said(calls_max);
+            let set = store.set_organization_limits(acme, &said, read, NOW).await;
+            assert_eq!(set.unwrap(), version);
+            assert_eq!(store.versioned_limits(acme).await.unwrap(), (said, version));
         }
+        let stale = store.set_organization_limits(acme, &said(6), Some(1), NOW).await;
+        assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
         let nobody = store
-            .set_organization_limits(&OrganizationId::generate(), &LimitOverrides::default(), NOW)
+            .set_organization_limits(&OrganizationId::generate(), &LimitOverrides::default(), None, NOW)
             .await;
         assert!(
             matches!(nobody, Err(StoreError::NotFound { what: "organization" })),

@@ -13,7 +13,7 @@ pub const ENDPOINTS_MAX: usize = 10;
 pub const OLD_SECRET_FOR: Duration = Duration::from_secs(24 * 3600);
 
 const COLUMNS: &str = "id, organization_id, url, description, event_types, enabled, disabled_at, disabled_reason, \
-                       failing_since, created_at, updated_at";
+                       failing_since, created_at, updated_at, version";
 const SECRETS: &str = "secret_sealed, previous_secret_sealed, previous_secret_until";
 const NO_SUCH: StoreError = StoreError::NotFound {
     what: "webhook endpoint",
@@ -49,6 +49,8 @@ pub struct WebhookEndpoint {
     pub created_at: UnixMs,
     /// When its settings were last changed.
     pub updated_at: UnixMs,
+    /// How often its tenant has changed it; clients change what they have read.
+    pub version: u64,
 }
 
 fn place<'a>(organization: &'a str, id: &'a str, column: &'static str) -> Place<'a> {
@@ -123,6 +125,7 @@ impl Store {
             failing_since: None,
             created_at: now,
             updated_at: now,
+            version: 1,
         })
     }
 
@@ -168,15 +171,17 @@ impl Store {
         endpoint_of(&optional(query, &self.pool).await?.ok_or(NO_SUCH)?)
     }
 
-    /// Replaces what its tenant decided. One that is enabled again begins anew: what failed before is forgotten.
+    /// Replaces what its tenant decided about an endpoint, of which the version `expected` was read. One that is enabled again
+    /// begins anew: what failed before is forgotten.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Stale` when it was changed since.
     pub async fn update_webhook_endpoint(
         &self,
         organization: &OrganizationId,
         id: &WebhookEndpointId,
         settings: &WebhookEndpointSettings,
+        expected: u64,
         now: UnixMs,
     ) -> Result<WebhookEndpoint, StoreError> {
         let sql = format!(
@@ -184,7 +189,8 @@ impl Store {
              disabled_at = CASE WHEN $6 = 1 THEN NULL ELSE disabled_at END, \
              disabled_reason = CASE WHEN $6 = 1 THEN NULL ELSE disabled_reason END, \
              failing_since = CASE WHEN $6 = 1 AND enabled = 0 THEN NULL ELSE failing_since END, \
-             enabled = $6, updated_at = $7 WHERE id = $1 AND organization_id = $2 RETURNING {COLUMNS}"
+             enabled = $6, updated_at = $7, version = version + 1 \
+             WHERE id = $1 AND organization_id = $2 AND version = $8 RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id.as_str())
@@ -193,8 +199,14 @@ impl Store {
             .bind(settings.description.as_deref())
             .bind(written(settings.event_types.as_deref()))
             .bind(i64::from(settings.enabled))
-            .bind(now);
-        let endpoint = endpoint_of(&optional(query, &self.writer).await?.ok_or(NO_SUCH)?)?;
+            .bind(now)
+            .bind(expected.cast_signed());
+        let Some(row) = optional(query, &self.writer).await? else {
+            // It is gone, or another one by now.
+            self.find_webhook_endpoint(organization, id).await?;
+            return Err(StoreError::Stale);
+        };
+        let endpoint = endpoint_of(&row)?;
         self.signals.spooled();
         Ok(endpoint)
     }
@@ -214,7 +226,8 @@ impl Store {
         let mut tx = self.begin().await?;
         // With the row's lock in hand, so that of two rotations at once neither loses the other's secret.
         let query = sqlx::query(
-            "UPDATE webhook_endpoints SET updated_at = $3 WHERE id = $1 AND organization_id = $2 RETURNING secret_sealed",
+            "UPDATE webhook_endpoints SET updated_at = $3, version = version + 1 WHERE id = $1 AND organization_id = $2 \
+             RETURNING secret_sealed",
         )
         .bind(id.as_str())
         .bind(organization.as_str())
@@ -242,22 +255,25 @@ impl Store {
     /// Deletes an endpoint with everything that waits for it.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Stale` when it is not of the version `expected`, if one is.
     pub async fn delete_webhook_endpoint(
         &self,
         organization: &OrganizationId,
         id: &WebhookEndpointId,
+        expected: Option<u64>,
     ) -> Result<(), StoreError> {
-        let result = sqlx::query("DELETE FROM webhook_endpoints WHERE id = $1 AND organization_id = $2")
+        let sql = "DELETE FROM webhook_endpoints WHERE id = $1 AND organization_id = $2 AND (version = $3 OR $3 = 0)";
+        let result = sqlx::query(sql)
             .bind(id.as_str())
             .bind(organization.as_str())
+            .bind(expected.unwrap_or(0).cast_signed())
             .execute(&self.writer)
             .await?;
         if result.rows_affected() == 0 {
-            Err(NO_SUCH)
-        } else {
-            Ok(())
+            self.find_webhook_endpoint(organization, id).await?;
+            return Err(StoreError::Stale);
         }
+        Ok(())
     }
 
     /// Where an endpoint is, and the secrets that sign at this moment; none when it takes nothing (any more).
@@ -336,6 +352,7 @@ fn endpoint_of(row: &AnyRow) -> Result<WebhookEndpoint, StoreError> {
         failing_since: get(row, "failing_since")?,
         created_at: get(row, "created_at")?,
         updated_at: get(row, "updated_at")?,
+        version: get::<i64>(row, "version")?.unsigned_abs(),
     })
 }
 

@@ -354,7 +354,7 @@ impl Store {
             .bind(endpoint.as_str())
             .bind(before.map_or("", OutgoingEventId::as_str))
             .bind(state.map_or("", DeliveryState::as_str))
-            .bind(i64::from(limit.min(PAGE_ROWS_MAX)))
+            .bind(i64::from(limit.min(PAGE_ROWS_MAX + 1)))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(delivery_of).collect()
@@ -477,7 +477,8 @@ async fn give_up(
     now: UnixMs,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE webhook_endpoints SET enabled = 0, disabled_at = $2, disabled_reason = $3 WHERE id = $1 AND enabled = 1",
+        "UPDATE webhook_endpoints SET enabled = 0, disabled_at = $2, disabled_reason = $3, version = version + 1 \
+         WHERE id = $1 AND enabled = 1",
     )
     .bind(endpoint)
     .bind(now)

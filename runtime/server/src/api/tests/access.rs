@@ -97,7 +97,7 @@ impl Server {
 }
 
 /// Every method of every path, asked of the router itself.
-async fn routes(server: &Server) -> Vec<(Method, String)> {
+pub(super) async fn routes(server: &Server) -> Vec<(Method, String)> {
     let described = format!("{:?}", server.router);
     let mut paths: Vec<&str> = described
         .split('"')
@@ -120,7 +120,7 @@ async fn routes(server: &Server) -> Vec<(Method, String)> {
 }
 
 /// A path whose parameters name nothing that there is.
-fn filled(route: &str) -> String {
+pub(super) fn filled(route: &str) -> String {
     let segments = route.split('/').map(|segment| match segment {
         "{digest}" => "00".repeat(32),
         "{provider}" => "nobody".to_owned(),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Sends something, and checks that the answer is a problem as RFC 9457 wants it.
-async fn refused(server: &Server, request: Request<Body>) -> (u16, String, Value) {
+pub(super) async fn refused(server: &Server, request: Request<Body>) -> (u16, String, Value) {
     let shown = format!("{} {}", request.method(), request.uri());
     let response = server.raw(request).await;
     assert_eq!(

@@ -48,7 +48,18 @@ async fn resources(server: &Server) -> Vec<(String, Value, Value)> {
         .await;
     let agent = server.agent().await;
     let configuration = server.configuration("C", "c1").await;
+    let endpoint = server
+        .made(
+            "/api/v1/webhook-endpoints",
+            json!({ "url": "https://example.com/hooks" }),
+        )
+        .await;
     vec![
+        (
+            format!("/api/v1/webhook-endpoints/{endpoint}"),
+            json!({ "description": "a" }),
+            json!({ "description": "b" }),
+        ),
         (
             format!("{base}/phone-numbers/{number}"),
             json!({ "label": "a" }),
@@ -139,6 +150,33 @@ async fn of_writers_that_have_read_the_same_one_writes() {
 }
 
 #[tokio::test]
+async fn limits_are_set_for_what_was_read() {
+    let server = Server::start().await;
+    let operator = server.operator().await;
+    let path = format!("/api/v1/operator/organizations/{}/limits", server.organization);
+    // Nothing was said yet, and that can be read as well.
+    let (status, tag, _) = operator.with(Method::GET, &path, &[], None).await;
+    let tag = tag.unwrap();
+    let known = [("if-none-match", &*tag)];
+    assert_eq!(
+        (status, operator.with(Method::GET, &path, &known, None).await.0),
+        (200, 304)
+    );
+    let headers = [("if-match", &*tag)];
+    let writers = (1..=8).map(|max| operator.with(Method::PUT, &path, &headers, Some(json!({ "calls_max": max }))));
+    let answers = join_all(writers).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|(status, ..)| *status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+    let written = answers.iter().find(|(status, ..)| *status == 200).unwrap();
+    let (_, now, body) = operator.with(Method::GET, &path, &[], None).await;
+    assert_eq!((&now, &body), (&written.1, &written.2));
+    // Who does not say replaces what there is.
+    let (status, _, body) = operator.with(Method::PUT, &path, &[], Some(json!({}))).await;
+    assert_eq!((status, &body["set_by_operator"]), (200, &json!([])));
+}
+
+#[tokio::test]
 async fn writers_of_different_fields_lose_nothing_of_each_other() {
     let server = Server::start().await;
     let agent = format!("/api/v1/agents/{}", server.agent().await);
@@ -158,7 +196,22 @@ async fn writers_of_different_fields_lose_nothing_of_each_other() {
             assert_eq!(&body[field], value, "{field}");
         }
     }
-    let (number, ..) = resources(&server).await.remove(0);
+    let mut others = resources(&server).await;
+    let (endpoint, ..) = others.remove(0);
+    let changes = [
+        json!({ "description": "Billing" }),
+        json!({ "enabled": false }),
+        json!({ "event_types": ["call.ended"] }),
+    ];
+    for (status, body) in join_all(changes.iter().map(|change| server.put(&endpoint, change.clone()))).await {
+        assert_eq!(status, StatusCode::OK, "{body}");
+    }
+    let (_, body) = server.get(&endpoint).await;
+    assert_eq!(
+        (&body["description"], &body["enabled"], &body["event_types"]),
+        (&json!("Billing"), &json!(false), &json!(["call.ended"]))
+    );
+    let (number, ..) = others.remove(0);
     let changes = [
         json!({ "label": "front" }),
         json!({ "is_active": false }),

@@ -108,7 +108,7 @@ async fn limits_and_their_use_are_told() {
     };
     let store = &server.fake.store;
     store
-        .set_organization_limits(&server.organization, &own, NOW)
+        .set_organization_limits(&server.organization, &own, None, NOW)
         .await
         .unwrap();
     let (_, limits) = server.get("/api/v1/organization/limits").await;

@@ -110,7 +110,7 @@ async fn deliveries_are_asked_for_by_state_and_page() {
         .iter()
         .map(|one| &one["id"])
         .collect();
-    assert_eq!((shown, &page["next_cursor"]), (vec![&ids[0], &ids[1]], &ids[1]));
+    assert_eq!(shown, [&ids[0], &ids[1]]);
     let cursor = page["next_cursor"].as_str().unwrap();
     let (_, page) = server.get(&format!("{path}/deliveries?limit=2&cursor={cursor}")).await;
     assert_eq!(

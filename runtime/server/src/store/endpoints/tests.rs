@@ -31,22 +31,34 @@ async fn an_endpoint_round_trips_and_belongs_to_its_organization() {
     for error in [
         store.find_webhook_endpoint(&other, &id).await.unwrap_err(),
         store
-            .update_webhook_endpoint(&other, &id, &wanted, 6)
+            .update_webhook_endpoint(&other, &id, &wanted, 1, 6)
             .await
             .unwrap_err(),
         store.rotate_webhook_secret(&other, &id, &secret, 6).await.unwrap_err(),
-        store.delete_webhook_endpoint(&other, &id).await.unwrap_err(),
+        store.delete_webhook_endpoint(&other, &id, None).await.unwrap_err(),
     ] {
         assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
     }
     assert!(store.webhook_endpoints(&other).await.unwrap().is_empty());
 
     let changed = store
-        .update_webhook_endpoint(&acme, &id, &settings("https://example.com/other"), 7)
+        .update_webhook_endpoint(&acme, &id, &settings("https://example.com/other"), 1, 7)
         .await
         .unwrap();
-    assert_eq!((changed.settings.event_types, changed.updated_at), (None, 7));
-    store.delete_webhook_endpoint(&acme, &id).await.unwrap();
+    assert_eq!(
+        (changed.settings.event_types, changed.updated_at, changed.version),
+        (None, 7, 2)
+    );
+    for stale in [
+        store.update_webhook_endpoint(&acme, &id, &wanted, 1, 8).await.map(drop),
+        store.delete_webhook_endpoint(&acme, &id, Some(1)).await,
+    ] {
+        assert!(matches!(stale, Err(StoreError::Stale)), "{stale:?}");
+    }
+    // A new secret is a change as well.
+    store.rotate_webhook_secret(&acme, &id, &secret, 9).await.unwrap();
+    assert_eq!(store.find_webhook_endpoint(&acme, &id).await.unwrap().version, 3);
+    store.delete_webhook_endpoint(&acme, &id, Some(3)).await.unwrap();
     assert!(store.webhook_endpoints(&acme).await.unwrap().is_empty());
 }
 

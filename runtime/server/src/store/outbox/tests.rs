@@ -309,7 +309,7 @@ async fn an_endpoint_that_is_given_up_keeps_its_dead_letters_and_gets_nothing_ne
     };
     let found = story
         .store
-        .update_webhook_endpoint(organization, &endpoint, &settings, 30)
+        .update_webhook_endpoint(organization, &endpoint, &settings, found.version, 30)
         .await
         .unwrap();
     assert_eq!((found.disabled, found.failing_since), (None, None));
