@@ -21,6 +21,8 @@ const FIELDS = [
 /** Shows a form in a page of the console's own, and keeps what is submitted. */
 async function show(page, options) {
   await page.goto('/console/');
+  // What the console shows by itself comes first: later it would take the form's place.
+  await expect(page.getByLabel('API key')).toBeVisible();
   const module = await page.locator('script[type=module]').getAttribute('src');
   await page.evaluate(async ([at, { fields, values, problem }]) => {
     const { createForm } = await import(new URL('form.js', new URL(at, location)));
