@@ -99,7 +99,7 @@ impl MediaDialect for Raw {
     }
 
     fn opening(&mut self) -> Vec<WireMessage> {
-        vec![WireMessage::Text("hello".to_owned())]
+        vec![WireMessage::Text("a stream begins".to_owned())]
     }
 
     fn audio(&mut self, payload: &[u8]) -> WireMessage {

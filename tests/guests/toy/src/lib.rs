@@ -118,7 +118,7 @@ impl Provider for Toy {
     }
 }
 
-/// Binary messages are audio; the first of all is the text `hello`.
+/// Binary messages are audio; the first of all is the text `a stream begins`.
 #[derive(Debug)]
 pub struct Raw;
 
@@ -130,14 +130,14 @@ impl Leg<Config> for Raw {
     fn deserialize_frame(&mut self, message: Message) -> Vec<MediaEvent> {
         match message {
             Message::Binary(payload) => vec![MediaEvent::audio(payload)],
-            Message::Text(text) if text == "hello" => vec![MediaEvent::Started(Started {
+            Message::Text(text) if text == "a stream begins" => vec![MediaEvent::Started(Started {
                 provider_call_id: None,
                 stream_id: None,
                 receive_format: None,
                 send_format: None,
                 parameters: vec![],
             })],
-            Message::Text(_) => vec![],
+            Message::Text(_) => vec![MediaEvent::malformed("a text that is not the greeting")],
         }
     }
 
