@@ -94,7 +94,7 @@ export function table(caption, columns, rows) {
         const cell = column.cell(row);
         return index === 0
           ? h('th', { scope: 'row', class: column.kind }, cell)
-          : h('td', { 'data-title': column.title, class: column.kind }, cell);
+          : h('td', { 'data-title': column.title, class: column.kind }, h('div', null, cell));
       }))))));
 }
 

@@ -26,11 +26,11 @@ const REASONS = {
 };
 
 /**
- * `api`: the console's, with a session. `agents`: what `GET /agents` lists. `callLink(id)`: where a call's page is; without it
- * there is no link.
+ * `api`: the console's, with a session. `agents`: what `GET /agents` lists; `agent`: the one that is chosen to begin with.
+ * `callLink(id)`: where a call's page is; without it there is no link.
  */
-export function mountTalk(element, { api, agents, callLink = (id) => `#/calls/${encodeURIComponent(id)}` }) {
-  const widget = new Widget(api, agents, callLink);
+export function mountTalk(element, { api, agents, agent = null, callLink = (id) => `#/calls/${encodeURIComponent(id)}` }) {
+  const widget = new Widget(api, agents, agent, callLink);
   const style = h('link', { rel: 'stylesheet', href: new URL('./talk.css', import.meta.url) });
   fill(element, style, widget.root);
   return () => {
@@ -45,11 +45,11 @@ class Widget {
   #muted = false;
   #interrupted = null;
 
-  constructor(api, agents, callLink) {
+  constructor(api, agents, chosen, callLink) {
     this.api = api;
     this.callLink = callLink;
     const choice = uniqueId('talk-agent');
-    this.agent = h('select', { id: choice }, agents.map(({ id, name, protocol }) => h('option', { value: id }, `${name} (${protocol})`)));
+    this.agent = h('select', { id: choice }, agents.map(({ id, name, protocol }) => h('option', { value: id, selected: id === chosen }, `${name} (${protocol})`)));
     this.call = h('button', { type: 'button', class: 'button primary', onclick: () => this.#start() }, 'Call');
     this.hangUp = h('button', { type: 'button', class: 'button danger', hidden: true, onclick: () => this.#conversation?.hangUp() }, 'Hang up');
     this.mute = h('button', { type: 'button', class: 'button', hidden: true, 'aria-pressed': 'false', onclick: () => this.#toggleMute() }, 'Mute');

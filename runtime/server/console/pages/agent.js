@@ -2,7 +2,7 @@
 
 import { h } from '../dom.js';
 import { createForm } from '../form.js';
-import { announce, button, confirmDialog, facts, heading, section } from '../parts.js';
+import { announce, button, confirmDialog, facts, heading, linkButton, section } from '../parts.js';
 import { time } from '../format.js';
 
 const PROTOCOLS = [
@@ -16,12 +16,13 @@ const PROTOCOLS = [
 export async function page({ api, signal, names, go }) {
   const agent = names.agent ? await api.get(`/agents/${names.agent}`, { signal }) : null;
   const back = { href: '#/agents', text: 'Agents' };
-  if (agent && !api.may('admin')) return [heading(agent.name, { back }), section('Settings', facts(shown(agent)))];
+  if (agent && !api.may('admin')) return [heading(agent.name, { back }), api.may('operate') && section('Try it', h('p', { class: 'actions' }, tryOut(agent))), section('Settings', facts(shown(agent)))];
+  const others = agent ? 1 : (await api.page('/agents', { limit: 1 }, { signal })).agents.length;
   const remote = PROTOCOLS.filter(([, , needsUrl]) => needsUrl).map(([name]) => name);
   const form = createForm({
     fields: [
       { name: 'name', label: 'Name', type: 'text', required: true, placeholder: 'Front desk' },
-      { name: 'protocol', label: 'Protocol', type: 'select', required: true, options: PROTOCOLS.map(([value, label]) => ({ value, label })), description: 'How the gateway talks with the agent.' },
+      { name: 'protocol', label: 'Protocol', type: 'select', required: true, options: PROTOCOLS.map(([value, label]) => ({ value, label })), description: 'How the gateway talks with the agent. To hear whether a line works, take Echo: it needs no program of yours.' },
       { name: 'url', label: 'Address', type: 'text', required: true, placeholder: 'wss://agent.example.com/socket', description: 'The WebSocket that the gateway opens for each call.', visible_when: { field: 'protocol', among: remote } },
       { name: 'sample_rate_hz', label: 'Sample rate', type: 'select', description: 'Of the audio between gateway and agent. Telephone lines carry 8 kHz; most speech models take 16 or 24 kHz.', options: [8000, 16000, 24000, 48000].map((rate) => ({ value: String(rate), label: `${rate / 1000} kHz` })), visible_when: { field: 'protocol', equals: 'strowger' } },
       { name: 'record', label: 'Record calls', type: 'boolean', description: 'Both sides, on the gateway’s disk. Callers may have to be told.' },
@@ -36,11 +37,13 @@ export async function page({ api, signal, names, go }) {
       if (agent) await api.put(`/agents/${agent.id}`, body, { etag: agent.etag });
       else await api.post('/agents', body);
       announce(agent ? `Saved ${values.name}.` : `Created ${values.name}.`);
-      go('/agents');
+      // The first one is a step of several: the overview shows the next.
+      go(agent || others > 0 ? '/agents' : '/');
     },
   });
   return [
     heading(agent ? agent.name : 'Create an agent', { back }),
+    agent && section('Try it', h('p', { class: 'actions' }, tryOut(agent))),
     section('Settings', form),
     agent && section('Remove', h('p', null, 'Numbers that this agent answers must be given to another one first. The records of its calls stay.'),
       button('Delete agent', async () => {
@@ -51,6 +54,9 @@ export async function page({ api, signal, names, go }) {
       }, { kind: 'danger' })),
   ];
 }
+
+/** The ways to hear it: at once from here, or on a telephone. */
+const tryOut = (agent) => [linkButton(`#/talk?agent=${agent.id}`, 'Talk to it here'), linkButton(`#/calls/new?agent=${agent.id}`, 'Have it call you')];
 
 /** What was emptied is said, too: what is left out stays as it was. */
 function bodyOf({ sample_rate_hz: rate, headers = {}, parameters = {}, ...values }) {

@@ -3,7 +3,7 @@
 import { fill, h, outside } from '../dom.js';
 import { createForm } from '../form.js';
 import { ago, shortMask, some, time } from '../format.js';
-import { announce, badge, button, confirmDialog, copyable, dialog, empty, facts, heading, note, section, table } from '../parts.js';
+import { announce, badge, button, confirmDialog, copyable, dialog, empty, facts, heading, linkButton, note, section, table } from '../parts.js';
 import { configurationState } from './configurations.js';
 import { numbersSection } from './numbers.js';
 
@@ -22,10 +22,11 @@ export async function page({ api, signal, names, refresh, go }) {
     announce(said);
     refresh();
   };
-  const actions = admin ? [
+  const callable = configuration.is_ready_for_outbound && !configuration.inactive && agents.length > 0 && provider?.abilities.includes('calling') && api.may('operate');
+  const actions = [callable && linkButton(`#/calls/new?over=${configuration.id}`, 'Place a test call'), ...(admin ? [
     configuration.inactive && button('Reactivate', () => change(() => api.post(`${path}/reactivate`), `${configuration.name} is active again.`), { kind: 'primary' }),
     !configuration.is_default_outbound && !configuration.inactive && button('Make default for outbound', () => change(() => api.post(`${path}/set-default-outbound`), `Outbound calls go over ${configuration.name} by default.`)),
-  ] : [];
+  ] : [])];
   return [
     heading(configuration.name, { back: { href: '#/configurations', text: 'Carriers' }, actions }),
     configuration.inactive && note('bad', h('p', null, h('strong', null, 'This account is switched off and takes no calls'), ', since ', time(configuration.inactive_since), '.'), h('p', null, configuration.inactive_reason), h('p', null, 'Mend what it says, then reactivate it.')),

@@ -39,10 +39,10 @@ function firstSteps(api, { agents, configurations }, called) {
   const first = configurations[0];
   const admin = api.may('admin');
   const steps = [
-    [agents.length > 0, 'Create an agent', 'The program that talks with callers. To begin with, take the built-in echo: it says back what it hears.', admin && linkButton('#/agents/new', 'Create an agent')],
-    [configurations.length > 0, 'Connect a carrier', 'Choose who carries your telephone calls, and enter the account there.', admin && linkButton('#/configurations/new', 'Choose a carrier')],
-    [numbers, 'Add a phone number', 'A number of that account, with the agent that answers it.', admin && first && linkButton(`#/configurations/${first.id}`, 'Add a number')],
-    [called, 'Make the first call', 'Call the number from any telephone, or let your agent call you.', api.may('operate') && configurations.length > 0 && agents.length > 0 && linkButton('#/calls/new', 'Place a test call')],
+    [agents.length > 0, 'Create an agent', 'The program that talks with callers. To begin with, take the built-in echo: it says back what it hears.', admin && linkButton('#/agents/new', 'Create an agent', 'primary')],
+    [configurations.length > 0, 'Connect a carrier', 'Choose who carries your telephone calls, and enter the account there.', admin && linkButton('#/configurations/new', 'Choose a carrier', 'primary')],
+    [numbers, 'Add a phone number', 'A number of that account, with the agent that answers it.', admin && first && linkButton(`#/configurations/${first.id}`, 'Add a number', 'primary')],
+    [called, 'Make the first call', 'Call the number from any telephone, or let your agent call you.', api.may('operate') && configurations.length > 0 && agents.length > 0 && linkButton('#/calls/new', 'Place a test call', 'primary')],
   ];
   const current = steps.findIndex(([done]) => !done);
   return section('Four steps to a first call', h('ol', { class: 'steps' }, steps.map(([done, title, text, action], index) =>

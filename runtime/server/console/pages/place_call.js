@@ -3,7 +3,7 @@
 import { createForm } from '../form.js';
 import { announce, empty, heading, linkButton, section } from '../parts.js';
 
-export async function page({ api, signal, go }) {
+export async function page({ api, signal, query, go }) {
   const [agents, all, providers] = await Promise.all([
     api.list('/agents', 'agents', { signal }),
     api.list('/organizations/telephony-configs', 'configurations', { signal }),
@@ -24,7 +24,8 @@ export async function page({ api, signal, go }) {
     return numbers.get(configuration);
   };
 
-  const chosen = usable.find((each) => each.is_default_outbound && each.is_ready_for_outbound) ?? usable.find((each) => each.is_ready_for_outbound) ?? usable[0];
+  const asked = (list, name) => list.find((each) => each.id === query.get(name));
+  const chosen = asked(usable, 'over') ?? usable.find((each) => each.is_default_outbound && each.is_ready_for_outbound) ?? usable.find((each) => each.is_ready_for_outbound) ?? usable[0];
   // The numbers of every account at once: a choice appears with the account that it belongs to.
   const lists = await Promise.all(usable.map((each) => numbersOf(each.id)));
   const form = createForm({
@@ -39,7 +40,7 @@ export async function page({ api, signal, go }) {
       })),
       { name: 'ring_timeout_s', label: 'Let it ring for', type: 'number', description: 'Seconds, 5 to 120; 45 if nothing is entered.' },
     ],
-    values: { agent_id: agents.length === 1 ? agents[0].id : '', telephony_configuration_id: chosen.id },
+    values: { agent_id: (asked(agents, 'agent') ?? (agents.length === 1 ? agents[0] : null))?.id ?? '', telephony_configuration_id: chosen.id },
     submit: 'Call',
     onCancel: () => go('/calls'),
     onSubmit: async (values) => {

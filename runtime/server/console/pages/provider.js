@@ -28,7 +28,9 @@ export async function page({ api, signal, names, refresh, go }) {
       await api.post(`${path}/rollback`);
       done(`Version ${previous.version} takes new calls.`);
     })] : [] }),
-    provider.own ? null : note('', h('p', null, 'The operator of this gateway looks after this provider.')),
+    provider.own
+      ? section('Inbound calls', h('p', { class: 'help' }, 'Have the carrier send its webhooks about new calls to this address.'), copyable(new URL(`/api/v1/telephony/inbound/run/${provider.provider}`, location.href), 'the address'))
+      : note('', h('p', null, 'The operator of this gateway looks after this provider.')),
     newest.map((version) => versionSection({ api, path, provider, version, may, done, go })),
   ];
 }
@@ -41,7 +43,7 @@ function versionSection({ api, path, provider, version, may, done }) {
     !live && button('Adopt', () => confirmHosts({ version, page, text: 'Adopt', lead: `New calls take version ${version.version}. Calls in progress keep theirs.`, send: async (hosts) => {
       await api.post(`${path}/versions/${version.digest}/adopt`, { hosts });
       done(`Version ${version.version} takes new calls.`);
-    } }), { kind: 'primary', 'aria-label': `Adopt version ${version.version}` }),
+    } }), { kind: version.quarantined_at ? '' : 'primary', 'aria-label': `Adopt version ${version.version}` }),
     !live && button(canary ? 'Change the share' : 'Try on a share of calls', () => confirmHosts({
       version, page, text: 'Try', lead: 'A share of new calls takes this version, the others the live one.', share: canary?.share_permille ?? 50,
       send: async (hosts, share) => {
@@ -59,8 +61,8 @@ function versionSection({ api, path, provider, version, may, done }) {
       done(`Removed version ${version.version}.`);
     }, { kind: 'danger', 'aria-label': `Remove version ${version.version}` }),
   ] : [];
-  return section([`Version ${version.version} `, live ? badge('good', 'Takes calls') : canary ? badge('warn', `On trial: ${canary.share_permille / 10} %`) : version.quarantined_at ? badge('bad', 'Set aside') : badge('', 'Waits')],
-    version.quarantined_at && note('bad', h('p', null, 'Set aside since ', time(version.quarantined_at), ': ', version.fault?.reason ?? 'too many calls failed in it', '.')),
+  return section([`Version ${version.version} `, h('code', { class: 'faint' }, shortDigest(version.digest)), ' ', live ? badge('good', 'Takes calls') : canary ? badge('warn', `On trial: ${canary.share_permille / 10} %`) : version.quarantined_at ? badge('bad', 'Set aside') : badge('', 'Waits')],
+    version.quarantined_at && note('bad', h('p', null, 'Set aside since ', time(version.quarantined_at), ': ', version.fault?.reason ?? 'too many calls failed in it')),
     !version.quarantined_at && version.fault && note('warn', h('p', null, 'Last fault, ', time(version.fault.at), ': ', version.fault.reason)),
     facts([
       ['Installed', time(version.installed_at)],
@@ -71,7 +73,7 @@ function versionSection({ api, path, provider, version, may, done }) {
       ['May reach', hostList(version.granted_hosts)],
     ]),
     actions.length ? h('p', { class: 'actions' }, actions) : null,
-    page ? h('details', { open: !live && may }, h('summary', null, 'What it may ever do'), permissions(page)) : null);
+    page ? h('details', { open: may && !live && !version.quarantined_at && !version.granted_hosts?.length }, h('summary', null, 'What it may ever do'), permissions(page)) : null);
 }
 
 const hostList = (hosts) => (hosts?.length ? h('ul', { class: 'plain' }, hosts.map((host) => h('li', null, h('code', null, host)))) : 'no host');

@@ -34,6 +34,11 @@ function explained(problem) {
   if (problem.status === 401) {
     return Object.assign(new Error('This key opens nothing.'), { errors: [{ field: 'api_key', problem: 'opens nothing: check that it is complete, and that nobody has revoked it' }] });
   }
+  if (problem.code === 'operator_key') {
+    return Object.assign(new Error('This is a key of the operator, and the console belongs to organisations.'), { errors: [{
+      field: 'api_key', problem: 'is the operator’s, who looks after the installation with the command strowger or the API below /operator. To see an organisation here, sign in with a key of its own: strowger key create --organization NAME makes one',
+    }] });
+  }
   if (problem.status === 429) {
     const wait = problem.retryAfter ? `${problem.retryAfter} seconds` : 'a minute';
     return Object.assign(problem, { message: `Too many attempts. Wait ${wait}, then try again.`, errors: [] });

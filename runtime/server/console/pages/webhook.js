@@ -69,7 +69,7 @@ export async function page({ api, signal, names, refresh, go }) {
         list();
       } }, STATES.map(([value, text]) => h('option', { value }, text)))),
       button('Look again', list),
-      endpoint.enabled && button('Send all that were given up again', async () => {
+      endpoint.enabled && button('Send again all that were given up', async () => {
         const { resent } = await api.post(`${path}/resend-dead`);
         announce(`${resent} ${resent === 1 ? 'event is' : 'events are'} sent again.`);
         await list();
