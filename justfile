@@ -287,7 +287,7 @@ oracles:
     fi
 
 # Drive every page of the console in a real browser; pictures of them are in target/console afterwards
-test-console: providers sample-rust browser
+test-console: providers guests sample-rust browser
     cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
     cd tests/console && node node_modules/@playwright/test/cli.js test
 

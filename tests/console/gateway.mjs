@@ -5,7 +5,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,17 +20,27 @@ const programs = process.env.STROWGER_PROGRAMS ?? join(root, 'target', 'debug');
 export const providers = process.env.STROWGER_PROVIDERS ?? join(root, 'target', 'providers');
 export const pictures = join(root, 'target', 'console');
 const READY_MS = 180_000;
+/** The data of an installation that has compiled every provider once: what takes long is done before the tests begin. */
+const prepared = join(root, 'target', 'console', 'prepared');
 /** What the programs are told, they are told here. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('STROWGER_')));
 
-/** A port that was free a moment ago. */
+/** Below those that the system gives to whoever asks for any, so that nobody takes one before it is used. */
+const PORTS = { first: 20_000, count: 10_000 };
+let asked = 0;
+
+/** A port that nobody listens on. Each process looks in a place of its own. */
 async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = PORTS.first + ((process.pid * 97 + asked) % PORTS.count);
+    asked += 1;
+    const server = createServer().listen(port, '127.0.0.1');
+    const free = await once(server, 'listening').then(() => true, () => false);
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Starts a program and resolves with its lines once one of them fits. */
@@ -59,7 +69,7 @@ async function start(name, args, ready, stream) {
 }
 
 async function stop(child) {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGTERM');
   const killer = setTimeout(() => child.kill('SIGKILL'), 15_000);
   await once(child, 'exit');
@@ -75,10 +85,34 @@ async function run(name, args) {
   return output;
 }
 
+/** Says which program and which providers prepared data belongs to. */
+function stamp() {
+  const files = [join(programs, 'strowger'), ...readdirSync(providers).sort().map((name) => join(providers, name))];
+  return JSON.stringify(files.map((file) => [file, statSync(file).size, statSync(file).mtimeMs]));
+}
+
+const isPrepared = () => existsSync(join(prepared, 'stamp')) && readFileSync(join(prepared, 'stamp'), 'utf8') === stamp();
+
+/** Compiles the providers once, for all installations of this run and of the next ones. */
+export async function prepare() {
+  if (isPrepared()) return;
+  rmSync(prepared, { recursive: true, force: true });
+  const installation = await Installation.start();
+  await installation.gateway.stop();
+  mkdirSync(pictures, { recursive: true });
+  cpSync(installation.folder, `${prepared}.new`, { recursive: true });
+  writeFileSync(join(`${prepared}.new`, 'stamp'), stamp());
+  renameSync(`${prepared}.new`, prepared);
+  await installation.stop();
+}
+
 /** A gateway with a carrier beside it, and the keys of organisations that are made on demand. */
 export class Installation {
-  /** With `carrier` null there is neither one nor any provider: a gateway that was just installed. */
-  static async start({ carrier = 'twilio' } = {}) {
+  /**
+   * With `carrier` null there is neither one nor any provider: a gateway that was just installed. `fault` is what the carrier gets
+   * wrong (`strowger-carrier --misbehave list`), `listenS` how long whoever is called stays on the line after speaking, in seconds.
+   */
+  static async start({ carrier = 'twilio', fault = null, listenS = 2 } = {}) {
     const made = new Installation();
     made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
     const port = await freePort();
@@ -90,9 +124,12 @@ export class Installation {
       made.gateway = await made.serve();
       return made;
     }
-    made.carrier = await start('strowger-carrier', ['--carrier', carrier, '--gateway', made.url, '--calls', '0', '--listen-s', '2'], /^number/, 'stdout');
+    if (isPrepared()) cpSync(prepared, made.folder, { recursive: true });
+    made.carry = (...more) => start('strowger-carrier', ['--carrier', carrier, '--gateway', made.url, '--calls', '0', '--listen-s', String(listenS), ...more], /^number/, 'stdout');
+    made.carrier = await made.carry(...(fault ? ['--misbehave', fault] : []));
     const said = (pattern) => pattern.exec(made.carrier.lines.join('\n'))?.slice(1) ?? [];
     const [rest, hosts] = said(/answers at (\S+) for (.+)/);
+    made.carrierAddress = new URL(rest).host;
     made.account = JSON.parse(said(/credentials (.+)/)[0]);
     made.number = said(/number +(\S+)/)[0];
     const routes = hosts.split(', ').flatMap((host) => ['--egress-route', `${host}=${rest}`]);
@@ -100,10 +137,26 @@ export class Installation {
     return made;
   }
 
+  /** The carrier goes away. */
+  async loseCarrier() {
+    await this.carrier.stop();
+  }
+
+  /** It comes back where it was, and does everything right. */
+  async regainCarrier() {
+    this.carrier = await this.carry('--listen', this.carrierAddress);
+  }
+
   /** Makes an organisation; resolves with its API key. */
   async organization(name) {
     const output = await run('strowger', ['org', 'create', name, '--data-dir', this.folder]);
     return /strow_\S+/.exec(output)[0];
+  }
+
+  /** Makes a key of the operator's. */
+  async operator() {
+    const output = await run('strowger', ['key', 'create', '--operator', '--name', 'console tests', '--data-dir', this.folder]);
+    return /strow\S+/.exec(output)[0];
   }
 
   /** A client of the REST API, for what a test needs and is not about. */
@@ -175,8 +228,10 @@ export async function picture(page, name, most = 6000) {
     document.adoptedStyleSheets = [sheet];
   }, STILL);
   const { width, height } = await page.evaluate(() => ({ width: innerWidth, height: document.documentElement.scrollHeight }));
-  const clip = { x: 0, y: 0, width, height: Math.min(Math.max(height, page.viewportSize().height), most) };
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true, animations: 'disabled', clip });
+  // What lies over the page covers the window, and no more.
+  const whole = (await page.getByRole('dialog').count()) === 0;
+  const clip = { x: 0, y: 0, width, height: whole ? Math.min(Math.max(height, page.viewportSize().height), most) : page.viewportSize().height };
+  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: whole, animations: 'disabled', clip });
   await page.evaluate(() => {
     document.adoptedStyleSheets = [];
   });

@@ -1,4 +1,4 @@
-// One browser, one gateway, one test after the other: they tell one story, and the machine is small.
+// Two files at a time, each with a gateway and a browser of its own; within a file one test after the other.
 
 import { defineConfig } from '@playwright/test';
 
@@ -7,9 +7,10 @@ const root = new URL('../../', import.meta.url).pathname;
 export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.mjs',
+  globalSetup: './prepare.mjs',
   outputDir: `${root}target/console/results`,
   reporter: [['list']],
-  workers: 1,
+  workers: 2,
   fullyParallel: false,
   forbidOnly: true,
   timeout: 120_000,

@@ -71,6 +71,18 @@ test('keys are made, shown once, used with their role, and revoked', async ({ pa
   await expect(page.getByRole('heading', { name: 'Sign in' })).toBeVisible();
 });
 
+test('the operator’s key is told where it belongs', async ({ page, installation, accidents }) => {
+  accidents.allow(/status of (401|403)/);
+  const operator = await installation.operator();
+  await page.goto('/console/');
+  await page.getByLabel('API key').fill(operator);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await expect(page.getByRole('alert')).toContainText('strowger key create --organization');
+  await picture(page, 'sign-in-operator');
+  await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
+  expect(await page.context().cookies()).toEqual([]);
+});
+
 test('nothing of a session or a key is left where scripts can read it', async ({ page, installation, accidents }) => {
   accidents.allow(/status of 401/);
   const key = await installation.organization('Storage');

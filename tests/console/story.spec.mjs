@@ -46,7 +46,13 @@ test('from nothing to a first call', async ({ page, installation, accidents }) =
     await expect(page.getByRole('alert')).toContainText('must be JSON');
     await page.getByLabel('Parameters').fill('{"language": "en"}');
     await page.getByRole('button', { name: 'Create agent' }).click();
-    await expect(page.getByRole('rowheader', { name: 'Echo <img src=x onerror=alert(1)>' })).toBeVisible();
+    // The first of four steps is done, and the next one is offered.
+    await expect(page.getByText('Create an agent – done')).toBeVisible();
+    await page.getByRole('link', { name: 'Agents' }).click();
+    await page.getByRole('link', { name: 'Echo <img src=x onerror=alert(1)>' }).click();
+    await expect(page.getByRole('link', { name: 'Talk to it here' })).toBeVisible();
+    await page.getByRole('link', { name: 'Have it call you' }).click();
+    await expect(page.getByText('No account can place calls')).toBeVisible();
   });
 
   await test.step('a carrier from the gallery: saved with an error, mended, saved', async () => {
