@@ -291,6 +291,12 @@ test-console: providers guests sample-rust browser
     cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
     cd tests/console && node node_modules/@playwright/test/cli.js test
 
+# Make the README's pictures of the console anew
+pictures: providers browser
+    cargo build --locked --package strowger-server --bin strowger --package strowger-simulator --bin strowger-carrier
+    cd tests/console && node node_modules/@playwright/test/cli.js test pictures
+    for name in overview configuration call telephone; do cp "target/console/readme-$name.png" "docs/img/console-$name.png"; done
+
 # Measure the console: first paint, and bytes on the wire
 bench-console: providers browser
     cargo build --locked --release --package strowger-server --package strowger-simulator

@@ -106,13 +106,26 @@ export async function prepare() {
   await installation.stop();
 }
 
+/** What a carrier says of itself when it starts: its account here, a number of it, and how it is reached. */
+function said(carrier) {
+  const line = (pattern) => pattern.exec(carrier.lines.join('\n'))?.slice(1) ?? [];
+  const [rest, hosts] = line(/answers at (\S+) for (.+)/);
+  return {
+    account: JSON.parse(line(/credentials (.+)/)[0]),
+    number: line(/number +(\S+)/)[0],
+    carrierAddress: new URL(rest).host,
+    routes: hosts.split(', ').flatMap((host) => ['--egress-route', `${host}=${rest}`]),
+  };
+}
+
 /** A gateway with a carrier beside it, and the keys of organisations that are made on demand. */
 export class Installation {
   /**
-   * With `carrier` null there is neither one nor any provider: a gateway that was just installed. `fault` is what the carrier gets
-   * wrong (`strowger-carrier --misbehave list`), `listenS` how long whoever is called stays on the line after speaking, in seconds.
+   * With `carrier` null there is neither one nor any provider: a gateway that was just installed. `beside` is one more carrier,
+   * `fault` what the first one gets wrong (`strowger-carrier --misbehave list`), `listenS` how long whoever is called stays on the line
+   * after speaking, in seconds.
    */
-  static async start({ carrier = 'twilio', fault = null, listenS = 2 } = {}) {
+  static async start({ carrier = 'twilio', beside = null, fault = null, listenS = 2 } = {}) {
     const made = new Installation();
     made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
     const port = await freePort();
@@ -125,14 +138,16 @@ export class Installation {
       return made;
     }
     if (isPrepared()) cpSync(prepared, made.folder, { recursive: true });
-    made.carry = (...more) => start('strowger-carrier', ['--carrier', carrier, '--gateway', made.url, '--calls', '0', '--listen-s', String(listenS), ...more], /^number/, 'stdout');
+    const play = (name, ...more) => start('strowger-carrier', ['--carrier', name, '--gateway', made.url, '--calls', '0', '--listen-s', String(listenS), ...more], /^number/, 'stdout');
+    made.carry = (...more) => play(carrier, ...more);
     made.carrier = await made.carry(...(fault ? ['--misbehave', fault] : []));
-    const said = (pattern) => pattern.exec(made.carrier.lines.join('\n'))?.slice(1) ?? [];
-    const [rest, hosts] = said(/answers at (\S+) for (.+)/);
-    made.carrierAddress = new URL(rest).host;
-    made.account = JSON.parse(said(/credentials (.+)/)[0]);
-    made.number = said(/number +(\S+)/)[0];
-    const routes = hosts.split(', ').flatMap((host) => ['--egress-route', `${host}=${rest}`]);
+    Object.assign(made, said(made.carrier));
+    const routes = [...made.routes];
+    if (beside) {
+      made.second = await play(beside);
+      made.beside = said(made.second);
+      routes.push(...made.beside.routes);
+    }
     made.gateway = await made.serve('--providers', providers, ...routes);
     return made;
   }
@@ -174,6 +189,7 @@ export class Installation {
   async stop() {
     await this.gateway?.stop();
     await this.carrier?.stop();
+    await this.second?.stop();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { ended } from './content.mjs';
 import { expect, picture, signIn, test } from './gateway.mjs';
-import { interruptible } from './interrupted.mjs';
+import { interruptible } from './agents.mjs';
 
 const SPEECH = fileURLToPath(new URL('../speech/caller.wav', import.meta.url));
 

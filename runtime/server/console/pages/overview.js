@@ -7,12 +7,15 @@ import { watchCalls } from '../live.js';
 import { readNames } from '../names.js';
 import { empty, heading, linkButton, section } from '../parts.js';
 
+/** So many past calls are shown here; the others are on their own page. */
+const LATEST = 5;
+
 export async function page({ api, signal }) {
   const [names, providers, endpoints, last] = await Promise.all([
     readNames(api, signal),
     api.list('/organizations/telephony-providers', 'providers', { signal }),
     api.may('admin') ? api.list('/webhook-endpoints', 'webhook_endpoints', { signal }) : [],
-    api.page('/calls', { limit: 1, state: 'completed' }, { signal }),
+    api.page('/calls', { limit: LATEST, state: 'completed' }, { signal }),
   ]);
   const live = h('div', null);
   const liveCount = h('span', null, '…');
@@ -29,6 +32,7 @@ export async function page({ api, signal }) {
       ? section('Needs attention', h('ul', { class: 'plain' }, attention.map(([where, text, why]) => h('li', null, link(where, text), ': ', why))))
       : steps ? null : h('div', { class: 'note good' }, h('p', null, 'Everything that was set up is ready.')),
     section(['Calls in progress: ', liveCount], live),
+    last.calls.length ? section('Latest calls', callTable('Latest calls', last.calls, names), h('p', { class: 'actions' }, linkButton('#/calls', 'All calls'))) : null,
   ];
 }
 
