@@ -55,6 +55,23 @@ test-postgres-part:
             conversation:: isolation:: keys:: operations:: outbound:: secrets:: setup:: transfers:: versions:: webhooks::
     '
 
+# Schemathesis holds a running gateway to the document about its API, without a network but a loopback of its own (two to three minutes)
+test-openapi *args: providers
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tools=.tools/openapi
+    if ! cmp -s tests/openapi/requirements.txt "$tools/requirements.txt"; then
+        if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'; then
+            echo "Python 3.11 or later, with its modules venv and ensurepip, is needed for Schemathesis (Debian: apt install python3-venv)" >&2; exit 1
+        fi
+        echo "Installing Schemathesis (Python packages) into $tools …"
+        python3 -m venv "$tools"
+        "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/openapi/requirements.txt
+        cp tests/openapi/requirements.txt "$tools/requirements.txt"
+    fi
+    cargo build {{ workspace }} --bin strowger
+    "$tools/bin/python" tests/openapi/run.py target/debug/strowger "{{ providers_dir }}" {{ args }}
+
 # Run a command with a real PostgreSQL, whose URL is in STROWGER_TEST_DATABASE; it is gone afterwards
 postgres-run *command:
     tests/postgres/server run {{ command }}

@@ -93,7 +93,11 @@ pub(super) struct NewAgent {
     #[schema(inline)]
     protocol: Protocol,
     /// `wss://…` or `ws://…`; for the protocols `strowger` and `media-streams`, which need it.
-    #[schema(max_length = 2048, example = "wss://agent.example.com/call")]
+    #[schema(
+        max_length = 2048,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "wss://agent.example.com/call"
+    )]
     url: Option<String>,
     /// 8000, 16000, 24000 or 48000; 8000 only for `media-streams`.
     #[schema(default = 16000)]
@@ -116,7 +120,10 @@ pub(super) struct AgentChange {
     )]
     name: Option<String>,
     protocol: Option<Protocol>,
-    #[schema(max_length = 2048)]
+    #[schema(
+        max_length = 2048,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     url: Option<String>,
     sample_rate_hz: Option<SampleRate>,
     /// Replaces all headers; a mask stands for the stored value of that name.

@@ -141,6 +141,7 @@ pub(super) struct NewConfigurationForm {
     /// Takes the default from the configuration that has it.
     #[schema(default = false)]
     is_default_outbound: Option<bool>,
+    #[schema(example = json!({ "provider": "browser", "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }))]
     config: ProviderSettings,
 }
 

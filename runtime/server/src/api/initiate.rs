@@ -31,7 +31,11 @@ pub(super) struct NewOutboundCall {
     #[schema(value_type = Id)]
     agent_id: AgentId,
     /// Who is called: a number with `+` and the country's code, a SIP URI or an extension.
-    #[schema(max_length = 255, example = "+12025550123")]
+    #[schema(
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "+12025550123"
+    )]
     phone_number: String,
     /// Else the default one, or the oldest that is active and ready.
     #[schema(value_type = Option<Id>)]

@@ -23,6 +23,8 @@ const NUMBER_MAX: u64 = 100_000;
 const PREFIXES_MAX: usize = 512;
 /// Each is looked up for every call that it fits.
 const CAPS_MAX: usize = 64;
+/// Calls or minutes of a day: more than there are, and no sum of it overflows.
+const CAP_MAX: u64 = 1_000_000_000;
 
 /// What an organisation may do.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,9 +75,9 @@ pub(super) struct NumberPrefix(String);
 struct DestinationCapView {
     #[schema(inline)]
     prefix: NumberPrefix,
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_u64)]
     calls_per_day: Option<u64>,
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_u64)]
     minutes_per_day: Option<u64>,
 }
 
@@ -303,9 +305,11 @@ fn caps(form: &mut Form) -> Option<Vec<DestinationCap>> {
     const NAME: &str = "destination_caps";
     let value = form.value(NAME)?;
     let read: Option<Vec<DestinationCap>> = serde_json::from_value(value).ok();
-    let Some(caps) = read.filter(|caps| caps.len() <= CAPS_MAX) else {
+    let fits = |cap: &DestinationCap| cap.calls_per_day.max(cap.minutes_per_day) <= Some(CAP_MAX);
+    let Some(caps) = read.filter(|caps| caps.len() <= CAPS_MAX && caps.iter().all(fits)) else {
         let problem = format!(
-            "must be a list of at most {CAPS_MAX} objects with a prefix such as +44, and calls_per_day, minutes_per_day or both"
+            "must be a list of at most {CAPS_MAX} objects with a prefix such as +44, and calls_per_day, minutes_per_day or both, \
+             each at most {CAP_MAX}"
         );
         form.problem(NAME, problem);
         return None;

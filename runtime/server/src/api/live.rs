@@ -16,6 +16,7 @@ use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use utoipa::ToSchema;
 
 use super::access::{self, Identity};
 use super::authentication::Caller;
@@ -40,12 +41,36 @@ impl From<WatchError> for ApiError {
     }
 }
 
+/// One event of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `Viewer` sends")]
+pub(super) struct LiveEvent {
+    #[schema(inline)]
+    event: LiveEventName,
+    id: String,
+    /// JSON: `{"calls": […]}` in a snapshot, else a call, as `GET /api/v1/calls` shows them.
+    data: String,
+}
+
+/// What an event tells.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes what `Viewer` sends")]
+enum LiveEventName {
+    /// All live calls, whatever was told before.
+    Snapshot,
+    /// One has begun or changed.
+    Call,
+    /// One is over.
+    Ended,
+}
+
 /// Watch live calls
 ///
 /// Server-sent events: a `snapshot` of all live calls, then `call` for one that has changed and `ended` for one that is over.
 /// The data is JSON. The stream goes on until the client goes away.
 #[utoipa::path(get, path = "/api/v1/calls/live", tag = "Events", operation_id = "watchLiveCalls",
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The stream.", body = LiveEvent, content_type = "text/event-stream")))]
 pub(super) async fn stream<O: Operations>(
     State(operations): State<Arc<O>>,
     Caller(organization): Caller,

@@ -99,7 +99,11 @@ pub(super) struct NumberList {
 #[expect(dead_code, reason = "describes what `create` reads")]
 pub(super) struct NewNumberForm {
     /// E.164 with `+`, national with `country_code`, a SIP URI, or an extension.
-    #[schema(max_length = 255, example = "+14155551234")]
+    #[schema(
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "+14155551234"
+    )]
     address: String,
     /// Two letters of ISO 3166.
     #[schema(max_length = 2, example = "US")]

@@ -68,7 +68,6 @@ pub(super) enum Connectivity {
 struct ProviderField {
     name: String,
     label: String,
-    /// How it is entered, and what type its value has.
     #[schema(rename = "type", inline)]
     kind: ProviderFieldType,
     required: bool,
@@ -88,7 +87,7 @@ struct ProviderField {
     section: Option<String>,
 }
 
-/// How a field is entered.
+/// How a field is entered, and what type its value has.
 #[derive(ToSchema)]
 #[schema(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "describes `spec::FieldType`")]
@@ -170,6 +169,8 @@ fn describe(provider: &ProviderView) -> ProviderMetadata {
 const UPLOAD_TIME_MAX: Duration = Duration::from_secs(120);
 /// A detached signature, in base64, as it stands in its file.
 const SIGNATURE_HEADER: &str = "strowger-signature";
+/// Longest host name (RFC 1035), in characters.
+const HOST_CHARS_MAX: usize = 253;
 /// Longest name of where a component came from, in characters.
 const SOURCE_CHARS_MAX: usize = 200;
 
@@ -212,9 +213,8 @@ pub(super) async fn install<O: Operations>(
     form.finish()?;
     let signature = match request.headers().get(SIGNATURE_HEADER) {
         Some(value) => Some(STANDARD.decode(value.as_bytes()).map_err(|_| {
-            ApiError::Malformed(format!(
-                "the header {SIGNATURE_HEADER} must be the signature's file in base64"
-            ))
+            let message = format!("the header {SIGNATURE_HEADER} must be the signature's file in base64");
+            ApiError::Refused("invalid_signature", message)
         })?),
         None => None,
     };
@@ -330,6 +330,7 @@ pub(super) struct ProviderList {
 #[expect(dead_code, reason = "describes what `adopt` reads")]
 pub(super) struct Adoption {
     /// The hosts that it may reach, as it declares them.
+    #[schema(max_items = 16)]
     hosts: Option<Vec<String>>,
 }
 
@@ -342,6 +343,7 @@ pub(super) struct CanaryShare {
     #[schema(minimum = 0, maximum = 1000)]
     share_permille: u16,
     /// The hosts that it may reach, as it declares them.
+    #[schema(max_items = 16)]
     hosts: Option<Vec<String>>,
 }
 
@@ -483,9 +485,18 @@ async fn changed<O: Operations>(operations: &O, actor: &Party, name: &str) -> Re
 }
 
 fn hosts(form: &mut Form) -> Option<Vec<String>> {
-    let hosts = serde_json::from_value::<Vec<String>>(form.value("hosts")?);
-    if hosts.is_err() {
-        form.problem("hosts", "must be a list of hosts, each as the component declares it");
+    let hosts = serde_json::from_value::<Vec<String>>(form.value("hosts")?).ok();
+    let hosts = hosts.filter(|hosts| {
+        hosts.len() <= spec::EGRESS_HOSTS_MAX && hosts.iter().all(|host| host.chars().count() <= HOST_CHARS_MAX)
+    });
+    if hosts.is_none() {
+        form.problem(
+            "hosts",
+            format!(
+                "must be a list of at most {} hosts, each as the component declares it",
+                spec::EGRESS_HOSTS_MAX
+            ),
+        );
     }
-    hosts.ok()
+    hosts
 }

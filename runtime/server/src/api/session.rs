@@ -26,7 +26,7 @@ const NO_STORE: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store")
 #[schema(as = Session)]
 pub(super) struct SessionView {
     organization: SessionOrganization,
-    /// `read`, `operate` or `admin`: that of the key.
+    // Without a description: beside what is inlined it would become a schema of its own, which no text fits.
     #[schema(inline)]
     role: Role,
     /// For the header `x-csrf-token` of whatever is no `GET`.
@@ -49,7 +49,11 @@ pub(super) struct SessionOrganization {
 #[expect(dead_code, reason = "describes what `sign_in` reads")]
 pub(super) struct SignIn {
     /// A key of the organisation.
-    #[schema(max_length = 256, example = "strow_…")]
+    #[schema(
+        max_length = 256,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "strow_…"
+    )]
     api_key: String,
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod bad_input;
 mod conditions;
 mod document;
+mod every_route;
 mod inspection;
 mod pages;
 mod rules;

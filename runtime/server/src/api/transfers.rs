@@ -64,10 +64,17 @@ pub(super) struct StartedTransfer {
 #[expect(dead_code, reason = "describes what `request` reads")]
 pub(super) struct NewTransfer {
     /// A number with `+`, a SIP URI or an extension.
-    #[schema(max_length = 255, example = "+12025550199")]
+    #[schema(
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "+12025550199"
+    )]
     destination: String,
     /// An active number of the call's configuration; else the number that the call goes over.
-    #[schema(max_length = 255)]
+    #[schema(
+        max_length = 255,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+    )]
     caller_id: Option<String>,
     /// In seconds.
     #[schema(minimum = 5, maximum = 120, default = 30)]

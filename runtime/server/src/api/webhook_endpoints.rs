@@ -79,7 +79,11 @@ pub(super) struct WebhookEndpointList {
 #[expect(dead_code, reason = "describes what `settings` reads")]
 pub(super) struct NewWebhookEndpoint {
     /// `https://…`; `http://…` only in networks that the operator has allowed.
-    #[schema(max_length = 2048, example = "https://example.com/hooks")]
+    #[schema(
+        max_length = 2048,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "https://example.com/hooks"
+    )]
     url: String,
     /// For people; empty for none.
     #[schema(max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", example = "Billing")]
@@ -96,7 +100,11 @@ pub(super) struct NewWebhookEndpoint {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes what `settings` reads")]
 pub(super) struct WebhookEndpointChange {
-    #[schema(max_length = 2048, example = "https://example.com/hooks")]
+    #[schema(
+        max_length = 2048,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "https://example.com/hooks"
+    )]
     url: Option<String>,
     /// Empty for none.
     #[schema(max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
