@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 
 import { HOSTILE, ended, fillWith } from './content.mjs';
-import { expect, picture, signIn, test } from './gateway.mjs';
+import { expect, picture, signIn, tabTo, test } from './gateway.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const NARROW = { width: 360, height: 740 };
@@ -140,18 +140,3 @@ test('an agent and a call by keyboard alone', async ({ page, installation, accid
   await expect(dialog).toBeHidden();
   await expect(remove).toBeFocused();
 });
-
-/** Presses Tab until an element has the focus, which must show. */
-async function tabTo(page, target) {
-  await expect(target).toBeVisible();
-  const element = await target.elementHandle();
-  for (let stop = 0; stop < 60; stop += 1) {
-    if (await element.evaluate((node) => node === document.activeElement)) {
-      const outline = await element.evaluate((node) => getComputedStyle(node).outlineStyle);
-      expect(outline, 'the focus is to be seen').not.toBe('none');
-      return;
-    }
-    await page.keyboard.press('Tab');
-  }
-  throw new Error('it cannot be reached with Tab');
-}

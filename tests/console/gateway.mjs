@@ -49,7 +49,10 @@ async function start(name, args, ready, stream) {
   const lines = [];
   const heard = { stdout: [], stderr: [] };
   await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${name} is not ready after ${READY_MS} ms:\n${lines.join('\n')}`)), READY_MS);
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`${name} is not ready after ${READY_MS} ms:\n${lines.join('\n')}`));
+    }, READY_MS);
     for (const from of ['stdout', 'stderr']) {
       createInterface({ input: child[from] }).on('line', (line) => {
         lines.push(line);
@@ -128,28 +131,37 @@ export class Installation {
   static async start({ carrier = 'twilio', beside = null, fault = null, listenS = 2 } = {}) {
     const made = new Installation();
     made.folder = mkdtempSync(join(tmpdir(), 'strowger-console-'));
+    try {
+      await made.#begin({ carrier, beside, fault, listenS });
+    } catch (error) {
+      await made.stop();
+      throw error;
+    }
+    return made;
+  }
+
+  async #begin({ carrier, beside, fault, listenS }) {
     const port = await freePort();
-    made.url = `http://127.0.0.1:${port}`;
-    made.serve = (...more) => start('strowger', [
-      'serve', '--data-dir', made.folder, '--listen', `127.0.0.1:${port}`, '--allow-network', '127.0.0.0/8', '--shutdown-grace-s', '1', ...more,
+    this.url = `http://127.0.0.1:${port}`;
+    this.serve = (...more) => start('strowger', [
+      'serve', '--data-dir', this.folder, '--listen', `127.0.0.1:${port}`, '--allow-network', '127.0.0.0/8', '--shutdown-grace-s', '1', ...more,
     ], /^Listening on/, 'stderr');
     if (!carrier) {
-      made.gateway = await made.serve();
-      return made;
+      this.gateway = await this.serve();
+      return;
     }
-    if (isPrepared()) cpSync(prepared, made.folder, { recursive: true });
-    const play = (name, ...more) => start('strowger-carrier', ['--carrier', name, '--gateway', made.url, '--calls', '0', '--listen-s', String(listenS), ...more], /^number/, 'stdout');
-    made.carry = (...more) => play(carrier, ...more);
-    made.carrier = await made.carry(...(fault ? ['--misbehave', fault] : []));
-    Object.assign(made, said(made.carrier));
-    const routes = [...made.routes];
+    if (isPrepared()) cpSync(prepared, this.folder, { recursive: true });
+    const play = (name, ...more) => start('strowger-carrier', ['--carrier', name, '--gateway', this.url, '--calls', '0', '--listen-s', String(listenS), ...more], /^number/, 'stdout');
+    this.carry = (...more) => play(carrier, ...more);
+    this.carrier = await this.carry(...(fault ? ['--misbehave', fault] : []));
+    Object.assign(this, said(this.carrier));
+    const routes = [...this.routes];
     if (beside) {
-      made.second = await play(beside);
-      made.beside = said(made.second);
-      routes.push(...made.beside.routes);
+      this.second = await play(beside);
+      this.beside = said(this.second);
+      routes.push(...this.beside.routes);
     }
-    made.gateway = await made.serve('--providers', providers, ...routes);
-    return made;
+    this.gateway = await this.serve('--providers', providers, ...routes);
   }
 
   /** The carrier goes away. */
@@ -251,4 +263,19 @@ export async function picture(page, name, most = 6000) {
   await page.evaluate(() => {
     document.adoptedStyleSheets = [];
   });
+}
+
+/** Presses Tab until an element has the focus, which must show. */
+export async function tabTo(page, target) {
+  await expect(target).toBeVisible();
+  const element = await target.elementHandle();
+  for (let stop = 0; stop < 60; stop += 1) {
+    if (await element.evaluate((node) => node === document.activeElement)) {
+      const outline = await element.evaluate((node) => getComputedStyle(node).outlineStyle);
+      expect(outline, 'the focus is to be seen').not.toBe('none');
+      return;
+    }
+    await page.keyboard.press('Tab');
+  }
+  throw new Error('it cannot be reached with Tab');
 }

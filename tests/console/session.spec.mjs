@@ -53,7 +53,7 @@ test('keys are made, shown once, used with their role, and revoked', async ({ pa
 
   // All of it was written down.
   await page.getByRole('link', { name: 'Audit log' }).click();
-  await expect(page.getByRole('table', { name: 'Audit log' })).toContainText('api-keys');
+  await expect(page.getByRole('table', { name: 'Audit log' })).toContainText('Made: api key');
   await expect(page.getByRole('link', { name: 'Export' })).toHaveAttribute('href', /audit-log\/export/);
   await picture(page, 'audit');
 

@@ -2,13 +2,27 @@
 
 import { fill, h, uniqueId } from './dom.js';
 
-/** Tells people and screen readers that something was done; goes away by itself, or stays until the next one. */
+/** How long an announcement stays in any case, and at most. */
+const ANNOUNCED_MS = { least: 2000, most: 8000 };
+
+/**
+ * Tells people and screen readers that something was done. It goes away by itself, and before that as soon as somebody goes on: it
+ * must not lie over what they want to press next.
+ */
 export function announce(text) {
   const place = document.getElementById('announcements');
   if (!place) return;
   const note = h('p', { class: 'toast' }, text);
   fill(place, note);
-  setTimeout(() => note.remove(), 8000);
+  const over = new AbortController();
+  const remove = () => {
+    note.remove();
+    over.abort();
+  };
+  setTimeout(remove, ANNOUNCED_MS.most);
+  setTimeout(() => {
+    for (const going of ['pointerdown', 'keydown']) addEventListener(going, remove, { signal: over.signal, passive: true });
+  }, ANNOUNCED_MS.least);
 }
 
 /** A page's heading, with what can be done to all of it. */
@@ -51,7 +65,7 @@ const OWNERS = {
 
 /** What went wrong, whose it is to mend, and whether trying again helps. */
 export function problemNote(problem) {
-  const hint = OWNERS[problem.owner] ?? (problem.retryable ? 'The same may work in a moment: try again.' : null);
+  const hint = problem.status === 412 ? 'It was changed meanwhile, by somebody else or in another tab. Load the page again, and make your change to what it is now.' : OWNERS[problem.owner] ?? (problem.retryable ? 'The same may work in a moment: try again.' : null);
   const code = problem.code ? h('span', { class: 'faint' }, ` (${problem.code})`) : null;
   return h('div', { class: 'note bad', role: 'alert' },
     h('p', null, problem.message, code),

@@ -13,7 +13,7 @@ export async function page({ api, signal }) {
     return { rows: answer.entries, next: answer.next_cursor };
   }, (rows) => table('Audit log', [
     { title: 'When', cell: (entry) => time(entry.at) },
-    { title: 'What', cell: (entry) => [h('code', null, entry.operation ?? entry.damaged), changed(entry)] },
+    { title: 'What', cell: (entry) => [inWords(entry.operation), h('div', { class: 'faint' }, h('code', null, entry.operation ?? entry.damaged)), changed(entry)] },
     { title: 'Who', cell: (entry) => who(entry) },
     { title: 'From', cell: (entry) => entry.address ?? '—' },
     { title: 'Outcome', cell: (entry) => (entry.outcome ? badge(OUTCOMES[entry.outcome] ?? '', sentence(entry.outcome)) : '—') },
@@ -25,6 +25,20 @@ export async function page({ api, signal }) {
     }),
     section('Entries, newest first', entries),
   ];
+}
+
+const SESSION = { POST: 'Signed in', DELETE: 'Signed out' };
+const VERBS = { POST: 'Made', PUT: 'Changed', PATCH: 'Changed', DELETE: 'Deleted' };
+
+/** What a request did, as far as its method and route tell: a route ends in the name of many things, of one of them, or of a deed. */
+function inWords(operation) {
+  const [, method, path] = /^([A-Z]+) \/api\/v1\/(\S+)$/.exec(operation ?? '') ?? [];
+  if (!VERBS[method]) return null;
+  if (path === 'session') return SESSION[method];
+  const names = path.split('/').filter((part) => !part.startsWith('{'));
+  const last = names.at(-1);
+  if (method === 'POST' && !last.endsWith('s')) return sentence(words(last));
+  return `${VERBS[method]}: ${words(last.replace(/s$/, ''))}`;
 }
 
 function changed(entry) {

@@ -33,8 +33,8 @@ export function numbersSection({ api, path, numbers, agents, configuration, refr
   const add = () => dialog('Add a phone number', (close) => h('div', null, agents.length ? null : note('', h('p', null, 'There is no agent yet that could answer it. ', link('#/agents/new', 'Create one', { onclick: () => close() }), ' first, or add the number now and choose later.')), createForm({
     fields: [
       { name: 'address', label: 'Number', type: 'text', required: true, placeholder: '+14155550123', description: 'With + and the country’s code. A SIP address or an extension where the carrier has such.' },
-      { name: 'country_code', label: 'Country', type: 'text', placeholder: 'US', description: 'Two letters, only for a number that is written without its country’s code.' },
       ...common(),
+      { name: 'country_code', label: 'Country', type: 'text', placeholder: 'US', description: 'Two letters, only for a number that is written without its country’s code.' },
       { name: 'is_default_caller_id', label: 'Show it on outbound calls by default', type: 'boolean' },
     ],
     values: { is_active: true, is_default_caller_id: !numbers.length, inbound_agent_id: agents.length === 1 ? agents[0].id : '' },

@@ -80,6 +80,8 @@ export async function page({ api, signal, names, refresh, go }) {
         button('Make a new secret', async () => {
           const rotated = await api.post(`${path}/rotate-secret`);
           await showOnce('Copy the signing secret now', rotated.secret, 'the signing secret', 'It is shown this once. The one before signs as well until tomorrow.');
+          // It is another version of the endpoint now, and what is changed next has to be that one.
+          refresh();
         }),
         button('Delete endpoint', async () => {
           if (!(await confirmDialog({ title: 'Delete this endpoint?', body: 'Events that wait for it are not delivered any more. This cannot be taken back.', confirm: 'Delete endpoint' }))) return;
