@@ -1,66 +1,11 @@
-//! The database goes away while calls run. With a PostgreSQL of their own (`tests/postgres/server`), whatever the suite runs
-//! with: others must not notice.
-
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+//! The database goes away while calls run. With a PostgreSQL of their own.
 
 use serde_json::Value;
 use strowger_simulator::CallerScript;
 use strowger_simulator::agent::{AgentDo, AgentScript};
 
 use crate::harness::{DEADLINE, Installation, Scenario, eventually, finished, ms, stream, tone};
-
-/// A server that this test alone uses; removed with it.
-struct Postgres {
-    folder: PathBuf,
-    url: String,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let folder = PathBuf::from(format!("/tmp/strowger-outage-{}", uuid()));
-        let started = Self::run("start", &folder);
-        let url = printed(&started);
-        Self { folder, url }
-    }
-
-    fn run(command: &str, folder: &PathBuf) -> Output {
-        let server = strowger_tests::root().join("tests/postgres/server");
-        let mut run = Command::new(server);
-        run.arg(command).arg(folder).stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// As a power cut would.
-    fn kill(&self) {
-        printed(&Self::run("kill", &self.folder));
-    }
-
-    fn start_again(&self) {
-        assert_eq!(printed(&Self::run("start", &self.folder)), self.url);
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        Self::run("remove", &self.folder);
-    }
-}
-
-#[track_caller]
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
-}
-
-fn uuid() -> String {
-    let unique = tempfile::Builder::new().prefix("").tempdir().unwrap();
-    unique.path().file_name().unwrap().to_string_lossy().into_owned()
-}
-
-/// Runs beside the threads that serve the call.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
-}
+use crate::postgres::{Postgres, blocking};
 
 /// Says something, hears an answer, presses a key.
 fn caller() -> CallerScript {

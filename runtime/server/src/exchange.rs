@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use serde_json::json;
 use strowger_call::{CallId, Event};
 use strowger_host::operation::MediaAddress;
 use strowger_host::{Provider, RejectionReason};
@@ -47,7 +46,7 @@ use crate::registry::faults::Faults;
 use crate::registry::{Loader, Registry};
 use crate::session::SessionHandle;
 use crate::session::lane::SlowLane;
-use crate::store::{CallFinish, ConfigurationId, MediaToken, NotClaimable, Store, StoreError, UnixMs};
+use crate::store::{ConfigurationId, MediaToken, NotClaimable, Store, StoreError, UnixMs};
 use crate::waveform::Waveforms;
 
 /// How long a media token opens its socket. Carriers open it within seconds of the answer; an outbound call may ring first.
@@ -406,30 +405,6 @@ impl Exchange {
             }
             None => false,
         }
-    }
-
-    /// Closes the records of calls that an earlier process left open. Their sockets are gone with it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn close_abandoned_calls(&self) -> Result<usize, StoreError> {
-        let abandoned = self.inner.store.unfinished_calls().await?;
-        for call in &abandoned {
-            let now = self.inner.clock.unix_ms();
-            let duration_ms = call.answered_at.map_or(0, |at| u64::try_from(now - at).unwrap_or(0));
-            let outcome = json!({ "status": "failed", "reason": "shutdown", "detail": "the gateway stopped while the call was live" });
-            let finish = CallFinish {
-                outcome,
-                answered_at: call.answered_at,
-                ended_at: now,
-                duration_ms,
-            };
-            self.inner.store.close_transfers(&call.id, now).await?;
-            self.inner.store.finish_call(&call.id, &finish).await?;
-        }
-        // What they held of their organisations' limits.
-        self.inner.store.settle_ended_slots(self.inner.clock.unix_ms()).await?;
-        Ok(abandoned.len())
     }
 
     /// Brings up to date what calls and legs that have ended used of the limits, and forgets what is too old to matter.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{Bookkeeper, GatewayId, Slots};
+use crate::admission::{Bookkeeper, GatewayId, Place, Slots};
 use crate::agent::{self, AgentLimits, CheckedDial};
 use crate::budget::Budgets;
 use crate::catalogue::Catalogue;
@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::registry::faults::{Alarm, Faults};
 use crate::registry::{Loader, Registry};
 use crate::settings::{Settings, SettingsError};
-use crate::store::{Secrets, Store, StoreError, StoreOptions};
+use crate::store::{NewGateway, Secrets, Store, StoreError, StoreOptions};
 use crate::{api, console, health, ingress};
 
 /// How often it is looked whether another process has changed the catalogue of providers.
@@ -94,6 +94,8 @@ pub struct Gateway {
     events: EventSockets,
     outbox: Outbox,
     books: Bookkeeper,
+    /// Held as long as anything of the gateway runs.
+    place: Option<Place>,
     stop: CancellationToken,
     grace: Duration,
     /// Files of the shelf that take no calls, and why.
@@ -127,6 +129,7 @@ impl Gateway {
                 "calls cannot be taken and secrets not changed until the encryption key is there: {reason}"
             );
         }
+        let place = Place::take(&settings.data_dir)?;
         let engine = engine(&settings)?;
         let clock = Clock::system();
         let catalogue = Catalogue::new(store.clone(), &settings.data_dir, clock.clone());
@@ -184,15 +187,12 @@ impl Gateway {
             slots,
             clock.clone(),
         );
-        let abandoned = exchange.close_abandoned_calls().await?;
-        if abandoned > 0 {
-            tracing::warn!(
-                calls = abandoned,
-                "closed the records of calls that an earlier run left open"
-            );
-        }
-
-        let books = Bookkeeper::start(store, gateway, given_back, settings.call_lease, clock).await;
+        let announced = NewGateway {
+            id: gateway,
+            place: place.as_ref().map(|place| place.id.clone()),
+            lease: settings.call_lease,
+        };
+        let books = Bookkeeper::start(store, announced, given_back, clock).await?;
         let stop = CancellationToken::new();
         let app = Router::new()
             .merge(ingress::router(exchange.clone(), settings.webhook_body_bytes_max))
@@ -232,6 +232,7 @@ impl Gateway {
             events,
             outbox,
             books,
+            place,
             stop,
             grace: settings.shutdown_grace,
             skipped,
@@ -272,6 +273,7 @@ impl Gateway {
         self.outbox.stop().await;
         self.books.stop().await;
         self.exchange.store().close().await;
+        drop(self.place);
         ended
     }
 }

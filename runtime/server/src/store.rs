@@ -25,6 +25,7 @@ mod calls;
 mod configurations;
 mod data_keys;
 mod endpoints;
+mod gateways;
 mod id;
 mod idempotency;
 mod invocations;
@@ -66,6 +67,7 @@ pub use calls::{
 pub use configurations::{Configuration, ConfigurationChange, ConfigurationFacts, Inactive, NewConfiguration};
 pub use data_keys::{MasterKeys, NoMasterKey, Secrets};
 pub use endpoints::{ENDPOINTS_MAX, OLD_SECRET_FOR, WebhookEndpoint, WebhookEndpointSettings};
+pub use gateways::{GatewayRow, NewGateway};
 pub use id::{
     AgentId, ApiKeyId, ConfigurationId, IdError, NumberId, OrganizationId, OutgoingEventId, SessionId, TrunkId,
     WebhookEndpointId,

@@ -3,8 +3,8 @@
 //! A [`Slot`] is the right of one call to a line. Its row was written together with the call's; it is given back when the
 //! value is dropped, which happens once however the call's session ends, by a panic too. Giving back is left to a
 //! [`Bookkeeper`], because whoever drops a slot cannot wait: it deletes the row, again and again while the database is away.
-//! A gateway that vanishes drops nothing; its slots count until its lease ends, which the bookkeeper renews in one statement,
-//! however many calls there are.
+//! A gateway that vanishes drops nothing; its slots count until another one notices that its row in the database, which the
+//! bookkeeper renews in one statement however many calls there are, has not changed for the time of its lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,16 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::CallLimits;
+use super::abandoned::close_abandoned;
+use super::watch::Watch;
 use crate::clock::Clock;
-use crate::store::{Store, StoreError, UnixMs};
+use crate::store::{NewGateway, Store, StoreError};
 
 /// How often slots are given back again that could not be before.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The name of a running gateway: random, and another one after each start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct GatewayId(String);
 
 impl GatewayId {
@@ -40,6 +42,19 @@ impl GatewayId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// As it was stored.
+impl TryFrom<String> for GatewayId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(text))
+        } else {
+            Err("not 32 hexadecimal digits")
+        }
     }
 }
 
@@ -91,7 +106,7 @@ impl Drop for Slot {
     }
 }
 
-/// Renews the gateway's lease and gives slots back.
+/// Keeps the gateway's row, gives slots back, and closes what gateways have left that are gone.
 #[derive(Debug)]
 pub struct Bookkeeper {
     task: JoinHandle<()>,
@@ -99,25 +114,33 @@ pub struct Bookkeeper {
 }
 
 impl Bookkeeper {
-    /// Starts it. The lease is written before this returns, when the database can be written.
+    /// Announces the gateway, closes the records of calls that nobody carries any more, and goes on with both. No call may be
+    /// admitted before: others would take it for one of a gateway that is gone.
+    ///
+    /// # Errors
+    /// The database fails.
     pub async fn start(
         store: Store,
-        gateway: GatewayId,
+        gateway: NewGateway,
         given_back: mpsc::UnboundedReceiver<String>,
-        lease: Duration,
         clock: Clock,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let mut books = Books {
             store,
             gateway,
-            lease,
             clock,
+            watch: Watch::default(),
             waiting: Vec::new(),
         };
-        books.renew().await;
+        let now = books.clock.unix_ms();
+        books.store.renew_gateway(&books.gateway, now).await?;
+        books.store.succeed_gateways(&books.gateway).await?;
+        books.sweep().await?;
+        // What ended while nobody could give it back.
+        books.store.settle_ended_slots(now).await?;
         let stop = CancellationToken::new();
         let task = tokio::spawn(books.keep(given_back, stop.clone()));
-        Self { task, stop }
+        Ok(Self { task, stop })
     }
 
     /// Stops: what was given back is written, and so is that this gateway holds no lines any more.
@@ -129,16 +152,21 @@ impl Bookkeeper {
 
 struct Books {
     store: Store,
-    gateway: GatewayId,
-    lease: Duration,
+    gateway: NewGateway,
     clock: Clock,
+    watch: Watch,
     /// Slots whose rows are still there.
     waiting: Vec<String>,
 }
 
 impl Books {
+    /// How often the row is renewed, and the others' are looked at.
+    fn interval(&self) -> Duration {
+        self.gateway.lease / 3
+    }
+
     async fn keep(mut self, mut given_back: mpsc::UnboundedReceiver<String>, stop: CancellationToken) {
-        let mut renewals = interval(self.lease / 3);
+        let mut renewals = interval(self.interval());
         renewals.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut retries = interval(RETRY_INTERVAL);
         retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -161,18 +189,46 @@ impl Books {
             self.waiting.push(id);
         }
         self.settle().await;
-        if let Err(error) = self.store.end_gateway(&self.gateway).await {
-            tracing::warn!(%error, "this gateway's lease on its calls could not be ended; it ends by itself");
+        if let Err(error) = self.store.end_gateway(&self.gateway.id).await {
+            tracing::warn!(%error, "it could not be written that this gateway ends; the others find out");
         }
     }
 
     async fn renew(&mut self) {
-        let now = self.clock.unix_ms();
-        let lease = UnixMs::try_from(self.lease.as_millis()).unwrap_or(UnixMs::MAX);
-        if let Err(error) = self.store.renew_gateway(&self.gateway, now.saturating_add(lease)).await {
-            // Live calls go on. Other gateways may take this one's lines for free when its lease has ended.
-            tracing::warn!(%error, "this gateway's lease on its calls could not be renewed");
+        match self.store.renew_gateway(&self.gateway, self.clock.unix_ms()).await {
+            Ok(false) => {}
+            Ok(true) => tracing::error!(
+                "another gateway took this one for gone, since it has not renewed its row in the database for {} s, and has closed \
+                 the records of its calls; they go on",
+                self.gateway.lease.as_secs()
+            ),
+            // Live calls go on. Who cannot say that he lives cannot tell whether others do.
+            Err(error) => {
+                return tracing::warn!(%error, "this gateway's row in the database could not be renewed");
+            }
         }
+        if let Err(error) = self.sweep().await {
+            tracing::warn!(%error, "it could not be looked whether other gateways have left calls behind");
+        }
+    }
+
+    async fn sweep(&mut self) -> Result<(), StoreError> {
+        let others = self.store.other_gateways(&self.gateway.id).await?;
+        let host = Duration::from_micros(self.clock.host_us());
+        for dead in self.watch.look(others, self.interval() * 2, host) {
+            if self.store.bury_gateway(&dead).await? {
+                tracing::warn!(
+                    gateway = dead.id.as_str(),
+                    "another gateway on this database is gone: it has not renewed its row for {} s",
+                    dead.lease.as_secs()
+                );
+            }
+        }
+        let closed = close_abandoned(&self.store, self.clock.unix_ms()).await?;
+        if closed > 0 {
+            tracing::warn!(calls = closed, "closed the records of calls whose gateway is gone");
+        }
+        Ok(())
     }
 
     async fn settle(&mut self) {

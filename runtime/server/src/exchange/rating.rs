@@ -24,9 +24,10 @@ impl Exchange {
     /// # Errors
     /// When the store fails. What a carrier answers is no reason to stop.
     pub async fn rate_calls(&self, previous: UnixMs, now: UnixMs) -> Result<(), StoreError> {
+        let own = &self.inner.slots.gateway;
         for age in AGES {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-            for call in self.store().unrated_calls(previous - age, now - age).await? {
+            for call in self.store().unrated_calls(own, previous - age, now - age).await? {
                 let rated = match self.price(&call).await {
                     Ok(Some(cost)) => self
                         .store()

@@ -22,7 +22,7 @@ use crate::outbox::EventType;
 
 /// Days for which it is kept what was used of the caps.
 const USE_KEPT_DAYS: i64 = 35;
-/// After this nobody asks any more how full a bucket was, or whether a gateway lived.
+/// After this nobody asks any more how full a bucket was.
 const KEPT_MS: i64 = 86_400_000;
 
 /// The version of what was never said.
@@ -165,7 +165,7 @@ impl Store {
         now: UnixMs,
     ) -> Result<Admitted, StoreError> {
         let mut tx = self.begin().await?;
-        let Some(row) = Self::insert_call(&mut tx, new, direction, now).await? else {
+        let Some(row) = Self::insert_call(&mut tx, new, direction, Some(terms.gateway), now).await? else {
             tx.rollback().await?;
             return Ok(Admitted::Existing(Box::new(self.repeated_call(new).await?)));
         };
@@ -183,7 +183,7 @@ impl Store {
                 provider: bucket(&mut tx, organization, "provider", &new.provider).await?,
             },
             destinations: spent(&mut tx, organization, limits, destination, now).await?,
-            ..live(&mut tx, new, gateway, now).await?
+            ..live(&mut tx, new, gateway).await?
         };
         let grant = match decide(limits, &usage, now) {
             Ok(grant) => grant,
@@ -326,43 +326,13 @@ impl Store {
         Ok(rows.len())
     }
 
-    /// Says that a gateway lives until `until`, and its calls with it.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn renew_gateway(&self, gateway: &GatewayId, until: UnixMs) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO gateway_leases (gateway_id, expires_at) VALUES ($1, $2) \
-             ON CONFLICT (gateway_id) DO UPDATE SET expires_at = excluded.expires_at",
-        )
-        .bind(gateway.as_str())
-        .bind(until)
-        .execute(&self.writer)
-        .await?;
-        Ok(())
-    }
-
-    /// Says that a gateway carries no calls any more.
-    ///
-    /// # Errors
-    /// The database fails; the lease then ends by itself.
-    pub async fn end_gateway(&self, gateway: &GatewayId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM gateway_leases WHERE gateway_id = $1")
-            .bind(gateway.as_str())
-            .execute(&self.writer)
-            .await?;
-        Ok(())
-    }
-
-    /// Forgets what decides about nothing any more: buckets that are long full again, leases that ended long ago, what was
-    /// used weeks ago.
+    /// Forgets what decides about nothing any more: buckets that are long full again, what was used weeks ago.
     ///
     /// # Errors
     /// The database fails.
     pub async fn purge_admission(&self, now: UnixMs) -> Result<(), StoreError> {
         let statements = [
             ("DELETE FROM call_rates WHERE filled_at < $1", now - KEPT_MS),
-            ("DELETE FROM gateway_leases WHERE expires_at < $1", now - KEPT_MS),
             (
                 "DELETE FROM destination_use WHERE day < $1",
                 day_of(now) - USE_KEPT_DAYS,
@@ -390,7 +360,6 @@ impl Store {
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(organization.as_str())
             .bind(gateway.as_str())
-            .bind(now)
             .fetch_all(&self.pool)
             .await?;
         let (mut calls, mut number_calls) = (0, Vec::new());
@@ -433,21 +402,15 @@ impl Store {
     }
 }
 
-/// The lines that are taken: those of gateways that live, and this one's own, whatever the clock says about its lease.
+/// The lines that are taken: those of gateways that nobody takes for dead, and this one's own.
 const LIVE: &str = "FROM call_slots s LEFT JOIN gateway_leases g ON g.gateway_id = s.gateway_id \
-                    WHERE s.organization_id = $1 AND s.takes_line = 1 AND (s.gateway_id = $2 OR g.expires_at > $3)";
+                    WHERE s.organization_id = $1 AND s.takes_line = 1 AND (s.gateway_id = $2 OR g.gateway_id IS NOT NULL)";
 
-async fn live(
-    tx: &mut Transaction<'static, Any>,
-    new: &NewCall,
-    gateway: &GatewayId,
-    now: UnixMs,
-) -> Result<Usage, StoreError> {
-    let sql = format!("SELECT COUNT(*) AS calls, COUNT(CASE WHEN s.number_id = $4 THEN 1 END) AS number_calls {LIVE}");
+async fn live(tx: &mut Transaction<'static, Any>, new: &NewCall, gateway: &GatewayId) -> Result<Usage, StoreError> {
+    let sql = format!("SELECT COUNT(*) AS calls, COUNT(CASE WHEN s.number_id = $3 THEN 1 END) AS number_calls {LIVE}");
     let query = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(new.organization.as_str())
         .bind(gateway.as_str())
-        .bind(now)
         .bind(new.number.as_ref().map_or("", NumberId::as_str));
     let Some(row) = optional(query, &mut **tx).await? else {
         return Ok(Usage::default());
@@ -616,18 +579,18 @@ fn amount(stored: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::time::Duration;
 
     use serde_json::json;
     use strowger_call::ProviderCallId;
 
     use super::super::calls::tests::new_call;
     use super::super::testing::{self, KEY, TestStore};
-    use super::super::{CallFinish, Configuration, NewTransfer, TransferState, new_transfer_id};
+    use super::super::{CallFinish, Configuration, NewGateway, NewTransfer, TransferState, new_transfer_id};
     use super::*;
 
     const NOW: UnixMs = 1_795_365_000_000;
     const DAY: UnixMs = 86_400_000;
-    const LEASE: UnixMs = 30_000;
 
     fn limits(calls_max: u32) -> CallLimits {
         CallLimits {
@@ -661,6 +624,20 @@ mod tests {
             callee: Address::parse(callee, None).unwrap(),
             ..new_call(configuration, None)
         }
+    }
+
+    async fn announce(store: &Store, id: &GatewayId) {
+        let gateway = NewGateway {
+            id: id.clone(),
+            place: None,
+            lease: Duration::from_secs(30),
+        };
+        store.renew_gateway(&gateway, NOW).await.unwrap();
+    }
+
+    async fn open_calls(store: &Store) -> usize {
+        let query = sqlx::query("SELECT id FROM calls WHERE state <> 'completed'");
+        query.fetch_all(&store.pool).await.unwrap().len()
     }
 
     /// The code of what came of it.
@@ -706,7 +683,7 @@ mod tests {
         let other = store.again(KEY).await.unwrap();
         let gateways = [gateway, GatewayId::generate().unwrap()];
         for gateway in &gateways {
-            store.renew_gateway(gateway, NOW + LEASE).await.unwrap();
+            announce(&store, gateway).await;
         }
         let mut asking = tokio::task::JoinSet::new();
         for number in 0..20 {
@@ -736,7 +713,7 @@ mod tests {
         assert!(came.iter().all(|code| ["created", "too_many_calls"].contains(code)));
         assert_eq!(live_calls(&store, &configuration, &gateways[0], NOW).await, 10);
         // Of a call that was refused nothing is left.
-        assert_eq!(store.unfinished_calls().await.unwrap().len(), 10);
+        assert_eq!(open_calls(&store).await, 10);
     }
 
     #[tokio::test]
@@ -773,28 +750,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_lines_of_a_gateway_that_vanished_are_free_when_its_lease_ends() {
+    async fn the_lines_of_a_gateway_that_vanished_are_free_when_it_is_taken_for_dead_and_no_clock_decides_that() {
         let (store, configuration, dead) = setup().await;
         let alive = GatewayId::generate().unwrap();
         let limits = limits(1);
-        store.renew_gateway(&dead, NOW + LEASE).await.unwrap();
-        store.renew_gateway(&alive, NOW + LEASE).await.unwrap();
+        announce(&store, &dead).await;
+        announce(&store, &alive).await;
         let first = outbound(&configuration, "+12025550123");
         assert_eq!(place(&store, &first, &limits, &dead, NOW).await, "created");
         let next = outbound(&configuration, "+12025550124");
-        assert_eq!(
-            place(&store, &next, &limits, &alive, NOW + LEASE - 1).await,
-            "too_many_calls"
-        );
-        // A gateway that cannot renew still knows of its own calls.
-        assert_eq!(live_calls(&store, &configuration, &dead, NOW + LEASE).await, 1);
-        assert_eq!(place(&store, &next, &limits, &alive, NOW + LEASE).await, "created");
-        // It was only slow: its call counts again, and nobody's is ended for it.
-        store.renew_gateway(&dead, NOW + 3 * LEASE).await.unwrap();
-        assert_eq!(live_calls(&store, &configuration, &alive, NOW + LEASE).await, 2);
-        // One that ends in order leaves nothing to wait for.
+        for now in [NOW, NOW - DAY, NOW + DAY, NOW + 400 * DAY] {
+            assert_eq!(place(&store, &next, &limits, &alive, now).await, "too_many_calls");
+        }
         store.end_gateway(&dead).await.unwrap();
-        assert_eq!(live_calls(&store, &configuration, &alive, NOW + LEASE).await, 1);
+        // One that is only cut off still knows of its own calls.
+        assert_eq!(live_calls(&store, &configuration, &dead, NOW).await, 1);
+        assert_eq!(place(&store, &next, &limits, &alive, NOW).await, "created");
+        // It was only slow: its call counts again, and nobody's is ended for it.
+        announce(&store, &dead).await;
+        assert_eq!(live_calls(&store, &configuration, &alive, NOW).await, 2);
     }
 
     #[tokio::test]
@@ -1080,19 +1054,19 @@ mod tests {
             let limits = limits(4);
             let mut dice = Dice(seed);
             let mut now = NOW;
-            // Gateways with the end of their lease, and calls with who carries them.
-            let mut gateways: Vec<(GatewayId, UnixMs)> = Vec::new();
+            // Gateways and whether they are taken to live, and calls with who carries them.
+            let mut gateways: Vec<(GatewayId, bool)> = Vec::new();
             let mut calls: HashMap<String, usize> = HashMap::new();
             for step in 0..120 {
                 now += i64::try_from(dice.below(4_000)).unwrap();
                 if gateways.is_empty() || dice.below(20) == 0 {
                     let gateway = GatewayId::generate().unwrap();
-                    store.renew_gateway(&gateway, now + LEASE).await.unwrap();
-                    gateways.push((gateway, now + LEASE));
+                    announce(&store, &gateway).await;
+                    gateways.push((gateway, true));
                 }
                 let at = usize::try_from(dice.below(gateways.len() as u64)).unwrap();
-                let live = calls.values().filter(|&&on| on == at || gateways[on].1 > now).count();
-                match dice.below(6) {
+                let live = calls.values().filter(|&&on| on == at || gateways[on].1).count();
+                match dice.below(7) {
                     0..=2 => {
                         let name = format!("CALL-{step}");
                         let new = new_call(&configuration, Some(&name));
@@ -1118,12 +1092,16 @@ mod tests {
                         }
                     }
                     4 => {
-                        store.renew_gateway(&gateways[at].0, now + LEASE).await.unwrap();
-                        gateways[at].1 = now + LEASE;
+                        announce(&store, &gateways[at].0).await;
+                        gateways[at].1 = true;
+                    }
+                    5 => {
+                        store.end_gateway(&gateways[at].0).await.unwrap();
+                        gateways[at].1 = false;
                     }
                     _ => drop(store.settle_ended_slots(now).await.unwrap()),
                 }
-                let live = calls.values().filter(|&&on| on == at || gateways[on].1 > now).count();
+                let live = calls.values().filter(|&&on| on == at || gateways[on].1).count();
                 let counted = live_calls(&store, &configuration, &gateways[at].0, now).await;
                 assert_eq!(counted as usize, live, "seed {seed}, step {step}");
             }

@@ -16,6 +16,7 @@ use super::{
     AccountId, AgentId, ConfigurationId, NumberId, OrganizationId, Store, StoreError, Unique, UnixMs, get, json,
     json_optional, optional, parse, parse_optional,
 };
+use crate::admission::GatewayId;
 use crate::outbox::{EventType, OutgoingEvent};
 
 const PROVIDER_CALL: Unique = Unique {
@@ -253,7 +254,7 @@ pub struct CallFilter {
     pub direction: Option<Direction>,
 }
 
-const COLUMNS: &str = "id, organization_id, configuration_id, number_id, agent_id, provider, provider_version, direction, \
+pub(super) const COLUMNS: &str = "id, organization_id, configuration_id, number_id, agent_id, provider, provider_version, direction, \
                        provider_call_id, caller, callee, state, outcome, attachment, answered_by, cost, recording_path, \
                        media_claimed_at, created_at, answered_at, ended_at, duration_ms";
 
@@ -265,12 +266,14 @@ impl Store {
         tx: &mut Transaction<'static, Any>,
         new: &NewCall,
         direction: Direction,
+        gateway: Option<&GatewayId>,
         now: UnixMs,
     ) -> Result<Option<AnyRow>, StoreError> {
         let sql = format!(
             "INSERT INTO calls (id, organization_id, configuration_id, number_id, agent_id, provider, provider_version, direction, \
-             provider_call_id, caller, callee, state, attachment, media_token_hash, media_token_expires_at, event_count, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'initialized', $12, $13, $14, 0, $15) \
+             provider_call_id, caller, callee, state, attachment, media_token_hash, media_token_expires_at, event_count, created_at, \
+             gateway_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'initialized', $12, $13, $14, 0, $15, $16) \
              ON CONFLICT (configuration_id, provider_call_id) DO NOTHING RETURNING {COLUMNS}"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -288,7 +291,8 @@ impl Store {
             .bind(new.attachment.as_ref().map(Value::to_string))
             .bind(new.media.as_ref().map(|(token, _)| token.hash()))
             .bind(new.media.as_ref().map(|(_, expires_at)| *expires_at))
-            .bind(now);
+            .bind(now)
+            .bind(gateway.map(GatewayId::as_str));
         optional(query, &mut **tx).await.map_err(|error| {
             if error
                 .as_database_error()
@@ -449,17 +453,21 @@ impl Store {
         self.change_call(query.bind(id.as_str()).bind(answered_by)).await
     }
 
-    /// Records what a call cost; carriers tell after its end.
+    /// Records what a call cost; carriers tell after its end. The same again changes nothing, and is not told again.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn set_cost(&self, id: &CallId, cost: &Value, now: UnixMs) -> Result<(), StoreError> {
-        let sql = format!("UPDATE calls SET cost = $2 WHERE id = $1 RETURNING {COLUMNS}");
+        let sql =
+            format!("UPDATE calls SET cost = $2 WHERE id = $1 AND (cost IS NULL OR cost <> $2) RETURNING {COLUMNS}");
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id.as_str())
             .bind(cost.to_string());
         let mut tx = self.begin().await?;
-        let row = optional(query, &mut *tx).await?.ok_or(NO_SUCH)?;
+        let Some(row) = optional(query, &mut *tx).await? else {
+            let query = sqlx::query("SELECT id FROM calls WHERE id = $1").bind(id.as_str());
+            return optional(query, &mut *tx).await?.map(drop).ok_or(NO_SUCH);
+        };
         // What is known by then is told with the end.
         let kinds: &[EventType] = match call_of(&row)?.state {
             CallState::Completed => &[EventType::CallRated],
@@ -707,33 +715,27 @@ impl Store {
         query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
     }
 
-    /// Calls of all organisations whose record is open, oldest first: at start, what a crash left behind.
+    /// Answered calls that ended at `from` or later and before `until`, and have no price, oldest first: those that this
+    /// gateway carried, and those whose gateway is gone.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn unfinished_calls(&self) -> Result<Vec<CallRecord>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM calls WHERE state <> 'completed' ORDER BY created_at, id");
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .fetch_all(&self.pool)
-            .await?
-            .iter()
-            .map(call_of)
-            .collect()
-    }
-
-    /// Answered calls that ended at `from` or later and before `until`, and have no price, oldest first.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn unrated_calls(&self, from: UnixMs, until: UnixMs) -> Result<Vec<CallRecord>, StoreError> {
+    pub async fn unrated_calls(
+        &self,
+        gateway: &GatewayId,
+        from: UnixMs,
+        until: UnixMs,
+    ) -> Result<Vec<CallRecord>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM calls WHERE state = 'completed' AND cost IS NULL AND answered_at IS NOT NULL \
-             AND ended_at >= $1 AND ended_at < $2 ORDER BY ended_at, id LIMIT $3"
+             AND ended_at >= $1 AND ended_at < $2 AND (gateway_id = $4 OR NOT EXISTS \
+             (SELECT 1 FROM gateway_leases g WHERE g.gateway_id = calls.gateway_id)) ORDER BY ended_at, id LIMIT $3"
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(from)
             .bind(until)
-            .bind(i64::from(PAGE_ROWS_MAX));
+            .bind(i64::from(PAGE_ROWS_MAX))
+            .bind(gateway.as_str());
         query.fetch_all(&self.pool).await?.iter().map(call_of).collect()
     }
 }
@@ -811,7 +813,7 @@ mod unbounded {
     impl Store {
         pub(crate) async fn create_inbound_call(&self, new: &NewCall, now: UnixMs) -> Result<Created, StoreError> {
             let mut tx = self.begin().await?;
-            if let Some(row) = Self::insert_call(&mut tx, new, Direction::Inbound, now).await? {
+            if let Some(row) = Self::insert_call(&mut tx, new, Direction::Inbound, None, now).await? {
                 self.tell(tx, &row, &[EventType::CallCreated], now).await?;
                 return Ok(Created::Created(call_of(&row)?));
             }
@@ -823,7 +825,7 @@ mod unbounded {
 
         pub(crate) async fn create_outbound_call(&self, new: &NewCall, now: UnixMs) -> Result<CallRecord, StoreError> {
             let mut tx = self.begin().await?;
-            let row = Self::insert_call(&mut tx, new, Direction::Outbound, now).await?;
+            let row = Self::insert_call(&mut tx, new, Direction::Outbound, None, now).await?;
             let row = row.ok_or_else(taken)?;
             self.tell(tx, &row, &[EventType::CallCreated], now).await?;
             call_of(&row)
@@ -1034,7 +1036,7 @@ pub(crate) mod tests {
             .await
             .unwrap()
             .into_call();
-        assert_eq!(store.unfinished_calls().await.unwrap(), std::slice::from_ref(&call));
+        assert_eq!(store.abandoned_calls().await.unwrap(), std::slice::from_ref(&call));
         assert!(store.finish_call(&call.id, &finish(30)).await.unwrap());
         let second = CallFinish {
             outcome: json!({ "reason": "late" }),
@@ -1059,7 +1061,7 @@ pub(crate) mod tests {
             (Some("caller_hung_up"), Some(20))
         );
         assert_eq!(closed.cost.unwrap()["amount"], "0.0085");
-        assert!(store.unfinished_calls().await.unwrap().is_empty());
+        assert!(store.abandoned_calls().await.unwrap().is_empty());
     }
 
     #[tokio::test]
