@@ -32,9 +32,7 @@ struct Second {
 
 impl Second {
     async fn start(installation: &Installation, database: &str, data: TempDir) -> Self {
-        let settings = scenario(database)
-            .settings(data.path(), &installation.carrier)
-            .unwrap();
+        let settings = scenario(database).settings(data.path(), &installation.carrier).unwrap();
         let threads = Runtime::new().unwrap();
         let handle = threads.handle().clone();
         let gateway = blocking(move || handle.block_on(Gateway::start(settings))).await;
@@ -52,9 +50,12 @@ impl Second {
     }
 }
 
+/// Calls are announced to this gateway from now on.
 fn towards(installation: &Installation, gateway: &Gateway) {
-    let address = GatewayAddress::at(&format!("http://{}", gateway.address())).unwrap();
-    installation.carrier.set_gateway(address).unwrap();
+    let (carrier, base) = (&installation.carrier, format!("http://{}", gateway.address()));
+    carrier.set_gateway(GatewayAddress::at(&base).unwrap()).unwrap();
+    let url = format!("{base}/api/v1/telephony/inbound/run");
+    carrier.set_voice_url(carrier.own_number(), &url);
 }
 
 /// A call that has just begun to be heard, with its record.
@@ -106,7 +107,8 @@ async fn each_carries_its_own_calls(database: &str) {
     towards(&installation, &second.gateway);
     let (call, carried) = live(&installation).await;
     let (_, installation) = installation.restart().await;
-    assert_eq!(record(&installation.api, &carried).await["state"], "running");
+    let going_on = record(&installation.api, &carried).await;
+    assert_eq!(going_on["state"], "running", "{going_on}");
 
     // Its lease goes by, and it renews it; both deliver what is spooled, and nothing comes twice.
     let api = &installation.api;
@@ -126,7 +128,8 @@ async fn each_carries_its_own_calls(database: &str) {
         }
     }
     assert_eq!(short.len(), 8);
-    assert_eq!(record(api, &carried).await["state"], "running");
+    let going_on = record(api, &carried).await;
+    assert_eq!(going_on["state"], "running", "{going_on}");
     call.hang_up();
     finished(&call).await;
     let closed = until_closed(api, &carried).await;
@@ -139,7 +142,11 @@ async fn each_carries_its_own_calls(database: &str) {
     let told = told(&receiver);
     assert!(told.values().all(|count| *count == 1), "{told:#?}");
     for call in &short {
-        let kinds: Vec<&str> = told.keys().filter(|(id, _)| id == call).map(|(_, kind)| &**kind).collect();
+        let kinds: Vec<&str> = told
+            .keys()
+            .filter(|(id, _)| id == call)
+            .map(|(_, kind)| &**kind)
+            .collect();
         assert_eq!(kinds, ["call.answered", "call.created", "call.ended"]);
     }
 

@@ -11,7 +11,7 @@ use strowger_simulator::agent::AgentScript;
 use strowger_simulator::report::{CallStatus, HangUp};
 use strowger_simulator::{CallerScript, Misbehaviour, Options, RunningCarrier};
 
-use crate::harness::{DEADLINE, Installation, Scenario, eventually, finished, ms, providers, tone};
+use crate::harness::{CALLER, DEADLINE, Installation, Scenario, eventually, finished, ms, providers, tone};
 
 /// The error of a gateway that must not start, as an operator reads it.
 async fn does_not_start(scenario: &Scenario, data: &Path) -> String {
@@ -206,7 +206,18 @@ async fn one_call_too_many_is_refused_politely() {
         .post("/telephony/initiate-call", installation.outbound())
         .await;
     assert_eq!(reply.refused(429), "at_capacity");
-    assert_eq!((installation.placed(), installation.calls().await.len()), (0, 1));
+    // Whose number it was sees that somebody called, and why nobody answered.
+    let calls = installation.calls().await;
+    assert_eq!((installation.placed(), calls.len()), (0, 2), "{calls:#?}");
+    assert_eq!(calls[0]["state"], "completed");
+    assert_eq!(
+        calls[0]["outcome"],
+        json!({ "status": "failed", "reason": "refused", "detail": "at-capacity" })
+    );
+    assert_eq!(
+        (&calls[0]["caller"], &calls[0]["duration_ms"]),
+        (&json!(CALLER), &json!(0))
+    );
     // A repetition of the webhook of the call that is live is not one more call.
     first.hang_up();
     finished(&first).await;

@@ -23,6 +23,7 @@ pub mod operation;
 pub mod proof;
 pub mod provider;
 pub mod recording;
+pub mod redact;
 pub mod replay;
 pub mod sealed;
 pub mod spec;

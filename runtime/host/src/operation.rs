@@ -34,6 +34,7 @@ use crate::limits::Limits;
 use crate::proof::{self, Refusal, Verdict};
 use crate::provider::{Ability, Invocation, Provider, RejectionReason, seal};
 use crate::recording::arguments;
+use crate::redact::redacted;
 use crate::sealed::{Secret, Vault};
 use crate::spec::ProofPolicy;
 
@@ -760,7 +761,7 @@ impl Checker<'_> {
 
     fn failure(&self, raw: wit::Failure) -> Result<Failure, InvokeError> {
         let code = self.text(raw.code, 64, "a failure's code")?;
-        let message = self.text(raw.message, 500, "a failure's message")?;
+        let message = redacted(&self.text(raw.message, 500, "a failure's message")?);
         Ok(Failure {
             kind: match raw.kind {
                 wit::FailureKind::Configuration => FailureKind::Configuration,
@@ -1277,7 +1278,7 @@ impl Provider {
                         numbers::Synchronisation::Done => Synchronisation::Done,
                         numbers::Synchronisation::Unchanged => Synchronisation::Unchanged,
                         numbers::Synchronisation::LeftAlone(reason) => {
-                            Synchronisation::LeftAlone(check.text(reason, 300, "a reason")?)
+                            Synchronisation::LeftAlone(redacted(&check.text(reason, 300, "a reason")?))
                         }
                     })
                 })

@@ -11,6 +11,7 @@ mod decision;
 mod destination;
 mod limits;
 pub mod place;
+pub mod refusals;
 pub mod slots;
 pub mod watch;
 

@@ -30,6 +30,7 @@ pub(crate) use self::context::Kept;
 pub use self::context::{CallContext, CarrierError};
 pub use self::events::{EventSocketFailure, EventSocketPhase, EventSocketState};
 pub(crate) use self::events::{EventSource, News, Obeyed, Reception};
+use crate::admission::refusals::Refusals;
 use crate::admission::{Slot, Slots};
 use crate::agent::{AgentLimits, CheckedDial};
 use crate::budget::Budgets;
@@ -138,6 +139,7 @@ struct Inner {
     threads: Threads,
     waveforms: Waveforms,
     slots: Slots,
+    refusals: Refusals,
     clock: Clock,
     sessions: Mutex<HashMap<CallId, SessionHandle>>,
     /// Held from the moment a call's row is written until its session is there, so that a webhook that is repeated at once
@@ -251,6 +253,7 @@ impl Exchange {
                 threads,
                 waveforms: Waveforms::default(),
                 slots,
+                refusals: Refusals::default(),
                 clock,
                 sessions: Mutex::new(HashMap::new()),
                 admission: tokio::sync::Mutex::new(()),

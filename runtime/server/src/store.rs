@@ -34,6 +34,7 @@ mod leases;
 mod numbers;
 mod organizations;
 mod outbox;
+mod pool;
 mod probe;
 mod providers;
 mod rotation;
@@ -51,10 +52,11 @@ use std::time::Duration;
 use sqlx::any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, Connection as _, Executor, Row as _};
 use thiserror::Error;
 
 use self::data_keys::Keys;
+use self::pool::{Pool, Tx, answered};
 use crate::keyring::{OpenError, Place};
 
 pub use admission::{Admitted, Terms, UsageReport};
@@ -275,10 +277,10 @@ enum Backend {
 #[derive(Debug, Clone)]
 pub struct Store {
     /// For statements that only read.
-    pool: AnyPool,
+    pool: Pool,
     /// For those that write. With SQLite it has one connection: writers then wait for their turn in a queue, and not by
     /// asking for the lock again every few milliseconds.
-    writer: AnyPool,
+    writer: Pool,
     keys: Arc<Keys>,
     backend: Backend,
     signals: signals::Signals,
@@ -294,7 +296,7 @@ impl Store {
         sqlx::any::install_default_drivers();
         let connect: AnyConnectOptions = url.parse()?;
         let busy_ms = options.busy_timeout.as_millis();
-        let mut first = AnyConnection::connect_with(&connect).await?;
+        let mut first = answered(AnyConnection::connect_with(&connect)).await?;
         let backend = match first.backend_name() {
             "SQLite" => Backend::Sqlite,
             _ => Backend::Postgres,
@@ -329,15 +331,24 @@ impl Store {
                 .min_connections(1)
                 .acquire_timeout(options.busy_timeout + Duration::from_secs(1))
                 .test_before_acquire(backend == Backend::Postgres)
+                // One that does not answer is closed, and does not count as in use until somebody else gives it up.
+                .after_release(move |connection, _| {
+                    Box::pin(async move {
+                        if backend == Backend::Postgres {
+                            answered(connection.ping()).await?;
+                        }
+                        Ok(true)
+                    })
+                })
                 .after_connect(move |connection, _| {
                     let sql = sqlx::AssertSqlSafe(per_connection.to_string());
                     Box::pin(async move { connection.execute(sqlx::raw_sql(sql)).await.map(drop) })
                 })
                 .connect_with(connect.clone())
         };
-        let readers = pool(options.connections_max).await?;
+        let readers = Pool::new(answered(pool(options.connections_max)).await?);
         let writer = match backend {
-            Backend::Sqlite => pool(1).await?,
+            Backend::Sqlite => Pool::new(answered(pool(1)).await?),
             Backend::Postgres => readers.clone(),
         };
         let store = Self {
@@ -373,7 +384,7 @@ impl Store {
     }
 
     /// A transaction that will write.
-    async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
+    async fn begin(&self) -> Result<Tx, StoreError> {
         if self.backend == Backend::Postgres {
             return Ok(self.writer.begin().await?);
         }
@@ -610,7 +621,7 @@ pub(crate) mod testing {
     }
 
     /// The database's write lock.
-    pub(crate) type Lock = Transaction<'static, Any>;
+    pub(crate) type Lock = Tx;
 
     impl Store {
         /// Takes the write lock until the transaction ends.

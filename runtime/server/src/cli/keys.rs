@@ -6,9 +6,10 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::SettingsArgs;
+use super::audit::audited;
 use crate::clock::Clock;
 use crate::settings::Settings;
-use crate::store::{KeyReport, Rotation, Secrets, Store, StoreOptions};
+use crate::store::{AuditChain, KeyReport, Rotation, Secrets, Store, StoreOptions};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
@@ -97,14 +98,19 @@ async fn rotate(settings: &Settings, new_key: bool) -> anyhow::Result<ExitCode> 
     let store = open(settings).await?;
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:30} {pos} of {len} secrets")?);
     let clock = Clock::system();
-    let rotated = store.rotate_keys(
-        || clock.unix_ms(),
-        |rotation: Rotation| {
+    let operation = if new_key {
+        "strowger keys rotate --new-key"
+    } else {
+        "strowger keys rotate"
+    };
+    let rotation = audited(&store, &[AuditChain::Installation], operation, &[], async {
+        let progress = |rotation: Rotation| {
             bar.set_length(rotation.total.max(rotation.done));
             bar.set_position(rotation.done);
-        },
-    );
-    let rotation = rotated.await?;
+        };
+        Ok(store.rotate_keys(|| clock.unix_ms(), progress).await?)
+    });
+    let rotation = rotation.await?;
     bar.finish_and_clear();
     if rotation.resumed {
         say!("An earlier rotation had been interrupted; this is the rest of it.");

@@ -299,7 +299,7 @@ impl Exchange {
                     Admission::Call(session) => return self.answer_announced(source, *session, began).await,
                     // It was announced before.
                     Admission::Known(_) => return,
-                    Admission::Refused(reason) => reason,
+                    Admission::Refused(reason, _) => reason,
                     Admission::Failed => RejectionReason::Unavailable,
                 }
             }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use strowger_audio::SampleRate;
 use strowger_call::{Address, Call, CallId, CallStatus, Country, Direction, Event, Limits, ProviderCallId, Setup};
 use strowger_host::operation::{self, CallReference, InboundCall, Recognition};
@@ -20,8 +21,8 @@ use crate::invocations::costs::CallCosts;
 use crate::perform::PerformError;
 use crate::session::{self, SessionHandle, SessionMessage};
 use crate::store::{
-    AccountId, Admitted, Agent, AgentSettings, CallRecord, MediaToken, NewCall, OrganizationId, Route, Scope,
-    StoreError, Terms, new_call_id,
+    AccountId, Admitted, Agent, AgentId, AgentSettings, CallRecord, MediaToken, NewCall, OrganizationId, Route, Scope,
+    StoreError, Terms, UnixMs, new_call_id,
 };
 
 /// How long a repeated webhook waits for the answer to the first.
@@ -251,7 +252,7 @@ impl Exchange {
                 self.answer(*session, call, Some(webhook), began).await
             }
             Admission::Known(call) => self.answer_again(&arrival.provider, &call).await,
-            Admission::Refused(reason) => self.reject(&arrival, reason).await,
+            Admission::Refused(reason, _) => self.reject(&arrival, reason).await,
             Admission::Failed => self.reject(&arrival, RejectionReason::Unavailable).await,
         }
     }
@@ -306,15 +307,38 @@ impl Exchange {
 
     /// The call is genuine: from here on something happens.
     pub(super) async fn admit(&self, arrival: &Arrival) -> Admission {
+        let admission = self.try_admit(arrival).await;
+        if let Admission::Refused(reason, detail) = &admission {
+            self.record_refused(arrival, detail.unwrap_or(reason.name())).await;
+        }
+        admission
+    }
+
+    /// Leaves a record of a call that is refused, for those who wonder where it is.
+    async fn record_refused(&self, arrival: &Arrival, why: &str) {
+        let now = self.inner.clock.unix_ms();
+        let (organization, gateway) = (&arrival.claimed.route.organization, &self.inner.slots.gateway);
+        if !self.inner.refusals.take(organization, now) {
+            return;
+        }
+        let agent = arrival.claimed.route.agent.as_ref();
+        let new = new_call(arrival, new_call_id(), agent.map(|agent| agent.id.clone()), None);
+        let outcome = json!({ "status": "failed", "reason": "refused", "detail": why });
+        if let Err(error) = self.inner.store.record_refused_call(&new, gateway, &outcome, now).await {
+            tracing::warn!(%error, "a refused call could not be written down");
+        }
+    }
+
+    async fn try_admit(&self, arrival: &Arrival) -> Admission {
         let Some(_admission) = self.admission().await else {
             tracing::error!("calls cannot be admitted in time");
             return Admission::Failed;
         };
         let Some(agent) = arrival.claimed.route.agent.clone() else {
-            return Admission::Refused(RejectionReason::NoAgent);
+            return Admission::Refused(RejectionReason::NoAgent, None);
         };
         if self.is_draining() {
-            return Admission::Refused(RejectionReason::Unavailable);
+            return Admission::Refused(RejectionReason::Unavailable, Some("stopping"));
         }
         let token = match MediaToken::generate() {
             Ok(token) => token,
@@ -345,27 +369,15 @@ impl Exchange {
             && (self.live_calls() >= self.inner.options.calls_max
                 || budget.instances() >= budget.limits().instances_max);
         if at_capacity {
-            return Admission::Refused(RejectionReason::AtCapacity);
+            return Admission::Refused(RejectionReason::AtCapacity, None);
         }
-        let new = NewCall {
-            id: id.clone(),
-            organization: arrival.claimed.route.organization.clone(),
-            configuration: arrival.claimed.route.configuration.id.clone(),
-            number: Some(arrival.claimed.route.number.id.clone()),
-            agent: Some(agent.id.clone()),
-            provider: arrival.provider.name().to_owned(),
-            provider_version: arrival.provider.digest().to_owned(),
-            provider_call_id: Some(arrival.claimed.provider_call_id.clone()),
-            caller: arrival.claimed.caller.clone(),
-            callee: arrival.claimed.callee.clone(),
-            attachment: None,
-            media: Some((token.clone(), now + MEDIA_TOKEN_TTL_MS)),
-        };
+        let media = Some((token.clone(), now + MEDIA_TOKEN_TTL_MS));
+        let new = new_call(arrival, id.clone(), Some(agent.id.clone()), media);
         let context = match self.inbound_context(arrival, &agent, id, &token, &limits) {
             Ok(context) => context,
             Err(reason) => {
                 tracing::error!(reason, "the agent of this number cannot take calls");
-                return Admission::Refused(RejectionReason::Unavailable);
+                return Admission::Refused(RejectionReason::Unavailable, Some("agent-unusable"));
             }
         };
         match self
@@ -377,8 +389,8 @@ impl Exchange {
             Ok(Admitted::Created { .. }) => Admission::Call(Box::new(self.start_session(context))),
             Ok(Admitted::Existing(call)) => Admission::Known(call.id),
             Ok(Admitted::Refused(refusal)) => {
-                self.refused(&new.organization, refusal);
-                Admission::Refused(RejectionReason::AtCapacity)
+                let refusal = self.refused(&new.organization, refusal);
+                Admission::Refused(RejectionReason::AtCapacity, Some(refusal.code()))
             }
             Err(error) => {
                 tracing::error!(%error, "the call could not be written down");
@@ -671,6 +683,30 @@ impl Exchange {
     }
 }
 
+/// The row of a call that comes in.
+fn new_call(arrival: &Arrival, id: CallId, agent: Option<AgentId>, media: Option<(MediaToken, UnixMs)>) -> NewCall {
+    let Claimed {
+        route,
+        provider_call_id,
+        caller,
+        callee,
+    } = &arrival.claimed;
+    NewCall {
+        id,
+        organization: route.organization.clone(),
+        configuration: route.configuration.id.clone(),
+        number: Some(route.number.id.clone()),
+        agent,
+        provider: arrival.provider.name().to_owned(),
+        provider_version: arrival.provider.digest().to_owned(),
+        provider_call_id: Some(provider_call_id.clone()),
+        caller: caller.clone(),
+        callee: callee.clone(),
+        attachment: None,
+        media,
+    }
+}
+
 /// An agent as it is stored, as its leg needs it.
 fn agent_spec(settings: &AgentSettings) -> Result<AgentSpec, String> {
     let url = settings
@@ -742,8 +778,8 @@ pub(super) enum Admission {
     Call(Box<SessionHandle>),
     /// It was announced before.
     Known(CallId),
-    /// Not now, not here.
-    Refused(RejectionReason),
+    /// Not now, not here; and why, in more detail, for records.
+    Refused(RejectionReason, Option<&'static str>),
     /// Something of ours does not work; it was logged.
     Failed,
 }

@@ -6,10 +6,10 @@
 //! and inserts would do on SQLite; on PostgreSQL two of them would count the same.)
 
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 use strowger_call::{Address, CallId, Direction, TransferId};
 
 use super::calls::{call_of, taken};
+use super::pool::Tx;
 use super::{
     CallRecord, NewCall, NumberId, OrganizationId, Store, StoreError, UnixMs, corrupt, get, is_foreign_key_violation,
     optional, parse,
@@ -406,7 +406,7 @@ impl Store {
 const LIVE: &str = "FROM call_slots s LEFT JOIN gateway_leases g ON g.gateway_id = s.gateway_id \
                     WHERE s.organization_id = $1 AND s.takes_line = 1 AND (s.gateway_id = $2 OR g.gateway_id IS NOT NULL)";
 
-async fn live(tx: &mut Transaction<'static, Any>, new: &NewCall, gateway: &GatewayId) -> Result<Usage, StoreError> {
+async fn live(tx: &mut Tx, new: &NewCall, gateway: &GatewayId) -> Result<Usage, StoreError> {
     let sql = format!("SELECT COUNT(*) AS calls, COUNT(CASE WHEN s.number_id = $3 THEN 1 END) AS number_calls {LIVE}");
     let query = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(new.organization.as_str())
@@ -424,7 +424,7 @@ async fn live(tx: &mut Transaction<'static, Any>, new: &NewCall, gateway: &Gatew
 }
 
 async fn lock(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     organization: &OrganizationId,
     limits: &CallLimits,
     now: UnixMs,
@@ -444,7 +444,7 @@ async fn lock(
 }
 
 async fn bucket(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     organization: &OrganizationId,
     kind: &str,
     key: &str,
@@ -465,7 +465,7 @@ async fn bucket(
 }
 
 async fn keep_bucket(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     organization: &OrganizationId,
     kind: &str,
     key: &str,
@@ -487,7 +487,7 @@ async fn keep_bucket(
 
 /// What today used of the caps that a destination counts for.
 async fn spent(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     organization: &OrganizationId,
     limits: &CallLimits,
     destination: Option<&Address>,
@@ -524,7 +524,7 @@ struct NewSlot<'a> {
 
 /// Writes a slot, and counts it for the caps.
 async fn charge(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     slot: &NewSlot<'_>,
     gateway: &GatewayId,
     spent: &[Spent],

@@ -10,10 +10,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
+use super::pool::Statements;
 use super::{OrganizationId, Store, StoreError, UnixMs, corrupt, get, optional};
 
 /// The hash before a chain's first entry.
@@ -305,7 +305,7 @@ impl Store {
 
 /// Appends an entry. Writers of one chain take turns at its row.
 async fn append(
-    tx: &mut AnyConnection,
+    tx: &mut Statements,
     chain: &str,
     entry: Value,
     outcome: Outcome,

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use std::fmt;
 use strowger_call::{Address, CallId, Direction, ProviderCallId};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::pool::Tx;
 use super::{
     AccountId, AgentId, ConfigurationId, NumberId, OrganizationId, Store, StoreError, Unique, UnixMs, get, json,
     json_optional, optional, parse, parse_optional,
@@ -263,7 +263,7 @@ const NO_SUCH: StoreError = StoreError::NotFound { what: "call" };
 impl Store {
     /// Writes a call's row; nothing when the configuration has a call of this carrier's name.
     pub(super) async fn insert_call(
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Tx,
         new: &NewCall,
         direction: Direction,
         gateway: Option<&GatewayId>,
@@ -310,7 +310,7 @@ impl Store {
     /// Commits a change of a call, with the events that it is told by.
     pub(super) async fn tell(
         &self,
-        mut tx: Transaction<'static, Any>,
+        mut tx: Tx,
         row: &AnyRow,
         kinds: &[EventType],
         now: UnixMs,
@@ -521,6 +521,34 @@ impl Store {
         }
         let query = sqlx::query("SELECT id FROM calls WHERE id = $1").bind(id.as_str());
         optional(query, &mut *tx).await?.map(|_| false).ok_or(NO_SUCH)
+    }
+
+    /// Leaves the record of an inbound call that was refused: closed from the beginning, and told to nobody. Nothing when the
+    /// carrier has announced it before.
+    ///
+    /// # Errors
+    /// `NotFound` when what it refers to was deleted meanwhile.
+    pub async fn record_refused_call(
+        &self,
+        new: &NewCall,
+        gateway: &GatewayId,
+        outcome: &Value,
+        now: UnixMs,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        if Self::insert_call(&mut tx, new, Direction::Inbound, Some(gateway), now)
+            .await?
+            .is_none()
+        {
+            return Ok(tx.rollback().await?);
+        }
+        sqlx::query("UPDATE calls SET state = 'completed', outcome = $2, ended_at = $3, duration_ms = 0 WHERE id = $1")
+            .bind(new.id.as_str())
+            .bind(outcome.to_string())
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        Ok(tx.commit().await?)
     }
 
     /// Appends events in order, leaving out those whose dedupe key the call has already. Returns how many were new.

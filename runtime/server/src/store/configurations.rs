@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
 use crate::keyring::DataKey;
 
 use super::numbers;
+use super::pool::Tx;
 use super::{
     AccountId, Columns, ConfigurationId, OrganizationId, Place, SecretJson, Store, StoreError, Unique, UnixMs, corrupt,
     flag, get, is_foreign_key_violation, optional, parse,
@@ -696,11 +696,7 @@ impl Store {
 
     /// Makes the blind index of all configurations and of their numbers with a key that is new: the routes of a database from
     /// before data keys existed are found again. Whether there are any.
-    pub(super) async fn index_accounts(
-        &self,
-        tx: &mut Transaction<'static, Any>,
-        key: &DataKey,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn index_accounts(&self, tx: &mut Tx, key: &DataKey) -> Result<bool, StoreError> {
         let rows =
             sqlx::query("SELECT id, organization_id, provider, credentials_sealed FROM telephony_configurations");
         let rows = rows.fetch_all(&mut **tx).await?;
@@ -726,11 +722,7 @@ fn account_domain(provider: &str) -> String {
     format!("account:{provider}")
 }
 
-async fn clear_default(
-    tx: &mut Transaction<'static, Any>,
-    organization: &OrganizationId,
-    now: UnixMs,
-) -> Result<(), StoreError> {
+async fn clear_default(tx: &mut Tx, organization: &OrganizationId, now: UnixMs) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE telephony_configurations SET is_default_outbound = 0, updated_at = $2, version = version + 1 WHERE organization_id = $1 AND is_default_outbound = 1",
     )

@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+use super::pool::Statements;
 use super::{ApiKeyId, OrganizationId, Store, StoreError, UnixMs, corrupt, get, optional, parse};
 
 /// Characters of a key that are shown, and kept in the clear.
@@ -381,7 +381,7 @@ impl Store {
 }
 
 /// How many keys can administrate an organisation.
-async fn admins(tx: &mut AnyConnection, organization: &OrganizationId, now: UnixMs) -> Result<i64, StoreError> {
+async fn admins(tx: &mut Statements, organization: &OrganizationId, now: UnixMs) -> Result<i64, StoreError> {
     let sql =
         format!("SELECT COUNT(*) AS admins FROM api_keys WHERE organization_id = $1 AND role = 'admin' AND {USABLE}");
     let query = sqlx::query(sqlx::AssertSqlSafe(sql))

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use strowger_call::{Address, Country};
 
+use super::pool::Tx;
 use super::{
     AccountId, Agent, AgentId, Columns, Configuration, ConfigurationId, NumberId, OrganizationId, Store, StoreError,
     TrunkId, Unique, UnixMs, WrittenAddress, flag, get, is_foreign_key_violation, json, optional, parse,
@@ -579,11 +579,7 @@ fn number_of<'r>(row: impl Into<Columns<'r>>) -> Result<PhoneNumber, StoreError>
     })
 }
 
-async fn require_agent(
-    tx: &mut Transaction<'static, Any>,
-    organization: &OrganizationId,
-    id: &AgentId,
-) -> Result<(), StoreError> {
+async fn require_agent(tx: &mut Tx, organization: &OrganizationId, id: &AgentId) -> Result<(), StoreError> {
     let query = sqlx::query("SELECT id FROM agents WHERE id = $1 AND organization_id = $2")
         .bind(id.as_str())
         .bind(organization.as_str());
@@ -593,11 +589,7 @@ async fn require_agent(
         .ok_or(StoreError::NotFound { what: "agent" })
 }
 
-async fn clear_default(
-    tx: &mut Transaction<'static, Any>,
-    configuration: &ConfigurationId,
-    now: UnixMs,
-) -> Result<(), StoreError> {
+async fn clear_default(tx: &mut Tx, configuration: &ConfigurationId, now: UnixMs) -> Result<(), StoreError> {
     sqlx::query("UPDATE phone_numbers SET is_default_caller_id = 0, updated_at = $2, version = version + 1 WHERE configuration_id = $1 AND is_default_caller_id = 1")
         .bind(configuration.as_str())
         .bind(now)

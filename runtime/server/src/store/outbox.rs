@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
+use super::pool::Tx;
 use super::{
     OrganizationId, OutgoingEventId, PAGE_ROWS_MAX, Store, StoreError, UnixMs, WebhookEndpointId, corrupt, get,
     optional, parse,
@@ -123,7 +123,7 @@ impl Store {
     /// Writes an event down for every endpoint that wants it, in the transaction of what it tells of. Whether there is one.
     pub(super) async fn spool(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Tx,
         organization: &str,
         event: &OutgoingEvent,
         now: UnixMs,
@@ -134,7 +134,7 @@ impl Store {
 
     async fn spool_for(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Tx,
         organization: &str,
         only: Option<&WebhookEndpointId>,
         event: &OutgoingEvent,
@@ -470,12 +470,7 @@ impl Store {
 }
 
 /// The endpoint takes nothing any more; what waits for it becomes dead letters, so that somebody can see it and send it again.
-async fn give_up(
-    tx: &mut Transaction<'static, Any>,
-    endpoint: &str,
-    reason: &str,
-    now: UnixMs,
-) -> Result<(), StoreError> {
+async fn give_up(tx: &mut Tx, endpoint: &str, reason: &str, now: UnixMs) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE webhook_endpoints SET enabled = 0, disabled_at = $2, disabled_reason = $3, version = version + 1 \
          WHERE id = $1 AND enabled = 1",

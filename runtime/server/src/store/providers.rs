@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
+use super::pool::Tx;
 use super::{OrganizationId, Store, StoreError, UnixMs, corrupt, get, json_optional, optional, parse, parse_optional};
 use crate::outbox::OutgoingEvent;
 
@@ -502,7 +502,7 @@ impl Store {
     }
 
     /// Begins a change. Dropped without a commit it has not happened.
-    async fn change_catalogue(&self) -> Result<Transaction<'static, Any>, StoreError> {
+    async fn change_catalogue(&self) -> Result<Tx, StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE provider_catalogue SET revision = revision + 1 WHERE id = 1")
             .execute(&mut *tx)
@@ -511,25 +511,21 @@ impl Store {
     }
 }
 
-async fn channel_in(tx: &mut Transaction<'static, Any>, name: &str) -> Result<Option<ProviderChannel>, StoreError> {
+async fn channel_in(tx: &mut Tx, name: &str) -> Result<Option<ProviderChannel>, StoreError> {
     let sql = format!("SELECT {CHANNEL} FROM provider_channels WHERE name = $1");
     let row = optional(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name), &mut **tx).await?;
     row.as_ref().map(channel).transpose()
 }
 
 /// What belongs to others does not exist, and what belongs to all cannot be changed by one.
-async fn own_channel(
-    tx: &mut Transaction<'static, Any>,
-    actor: &Party,
-    name: &str,
-) -> Result<ProviderChannel, StoreError> {
+async fn own_channel(tx: &mut Tx, actor: &Party, name: &str) -> Result<ProviderChannel, StoreError> {
     let channel = channel_in(tx, name).await?;
     channel
         .filter(|channel| actor.may_change(&channel.owner))
         .ok_or(NO_PROVIDER)
 }
 
-async fn write_channel(tx: &mut Transaction<'static, Any>, channel: &ProviderChannel) -> Result<(), StoreError> {
+async fn write_channel(tx: &mut Tx, channel: &ProviderChannel) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE provider_channels SET live_digest = $1, previous_digest = $2, canary_digest = $3, canary_permille = $4, \
          shadow_digest = $5 WHERE name = $6",
@@ -546,12 +542,7 @@ async fn write_channel(tx: &mut Transaction<'static, Any>, channel: &ProviderCha
 }
 
 /// Writes down what somebody has confirmed. Whoever lets a version take calls forgives what it did before.
-async fn grant(
-    tx: &mut Transaction<'static, Any>,
-    name: &str,
-    digest: &str,
-    hosts: &[String],
-) -> Result<(), StoreError> {
+async fn grant(tx: &mut Tx, name: &str, digest: &str, hosts: &[String]) -> Result<(), StoreError> {
     let result = sqlx::query(
         "UPDATE provider_versions SET granted_hosts = $1, faulted_at = NULL, fault = NULL, quarantined_at = NULL \
          WHERE provider = $2 AND digest = $3",
@@ -567,7 +558,7 @@ async fn grant(
     Ok(())
 }
 
-async fn counted(tx: &mut Transaction<'static, Any>, sql: String, of: &str) -> Result<i64, StoreError> {
+async fn counted(tx: &mut Tx, sql: String, of: &str) -> Result<i64, StoreError> {
     let row = optional(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(of), &mut **tx).await?;
     row.as_ref().map_or(Ok(0), |row| get(row, "count"))
 }

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use strowger_call::{Address, CallId, ProviderCallId, TransferFailure, TransferId};
 use uuid::Uuid;
 
+use super::pool::Tx;
 use super::{ConfigurationId, Store, StoreError, UnixMs, corrupt, get, json_optional, optional, parse, parse_optional};
 use crate::outbox::OutgoingEvent;
 
@@ -104,12 +104,7 @@ impl Store {
     }
 
     /// Commits changes of transfers, with the events that they are told by.
-    async fn tell_of_transfers(
-        &self,
-        mut tx: Transaction<'static, Any>,
-        rows: &[AnyRow],
-        now: UnixMs,
-    ) -> Result<(), StoreError> {
+    async fn tell_of_transfers(&self, mut tx: Tx, rows: &[AnyRow], now: UnixMs) -> Result<(), StoreError> {
         for row in rows {
             let transfer = transfer_of(row)?;
             let query =

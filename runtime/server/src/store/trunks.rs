@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 
+use super::pool::Tx;
 use super::{
     ConfigurationId, OrganizationId, Store, StoreError, TrunkId, Unique, UnixMs, flag, get, json, optional, parse,
 };
@@ -365,7 +365,7 @@ impl Store {
 
 /// A number is attached only to a trunk of its own configuration.
 pub(super) async fn require_trunk(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Tx,
     configuration: &ConfigurationId,
     id: &TrunkId,
 ) -> Result<(), StoreError> {

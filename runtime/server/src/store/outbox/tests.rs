@@ -447,8 +447,14 @@ async fn a_price_that_comes_late_is_told_and_one_that_is_known_comes_with_the_en
     };
     story.store.finish_call(&call.id, &finish).await.unwrap();
     assert!(story.states(&rated).await.is_empty());
+    // What was told with the end, or by another gateway that asked as well, is not told again.
     story.store.set_cost(&call.id, &cost, 13).await.unwrap();
-    assert_eq!(story.states(&rated).await.len(), 1);
+    assert!(story.states(&rated).await.is_empty());
+    let late = json!({ "amount": "0.02", "currency": "USD" });
+    for at in [14, 15] {
+        story.store.set_cost(&call.id, &late, at).await.unwrap();
+        assert_eq!(story.states(&rated).await.len(), 1);
+    }
 }
 
 #[tokio::test]
