@@ -118,6 +118,7 @@ async fn each_carries_its_own_calls(database: &str) {
         for _ in 0..4 {
             let caller = CallerScript::new().speak(tone(500.0, 200)).silence(ms(1_500)).hang_up();
             finished(&installation.call_in(caller)).await;
+            installation.heard_by_agent().await;
         }
     }
     for call in api.calls().await {

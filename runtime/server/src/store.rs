@@ -624,9 +624,17 @@ pub(crate) mod testing {
     pub(crate) type Lock = Tx;
 
     impl Store {
-        /// Takes the write lock until the transaction ends.
+        /// Lets nobody else write until the transaction ends.
         pub(crate) async fn hold_for_tests(&self) -> Lock {
-            self.begin().await.unwrap()
+            let mut held = self.begin().await.unwrap();
+            if self.backend == Backend::Postgres {
+                let tables = "SELECT string_agg(quote_ident(tablename), ', ') AS tables FROM pg_tables WHERE schemaname = current_schema()";
+                let row = sqlx::query(tables).fetch_one(&mut *held).await.unwrap();
+                let tables: String = get(&row, "tables").unwrap();
+                let sql = sqlx::AssertSqlSafe(format!("LOCK TABLE {tables} IN EXCLUSIVE MODE"));
+                sqlx::query(sql).execute(&mut *held).await.unwrap();
+            }
+            held
         }
     }
 

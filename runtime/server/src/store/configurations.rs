@@ -723,6 +723,11 @@ fn account_domain(provider: &str) -> String {
 }
 
 async fn clear_default(tx: &mut Tx, organization: &OrganizationId, now: UnixMs) -> Result<(), StoreError> {
+    // Who comes second waits here, and then sees what the first one has made the default.
+    sqlx::query("UPDATE organizations SET created_at = created_at WHERE id = $1")
+        .bind(organization.as_str())
+        .execute(&mut **tx)
+        .await?;
     sqlx::query(
         "UPDATE telephony_configurations SET is_default_outbound = 0, updated_at = $2, version = version + 1 WHERE organization_id = $1 AND is_default_outbound = 1",
     )

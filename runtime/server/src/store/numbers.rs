@@ -590,6 +590,11 @@ async fn require_agent(tx: &mut Tx, organization: &OrganizationId, id: &AgentId)
 }
 
 async fn clear_default(tx: &mut Tx, configuration: &ConfigurationId, now: UnixMs) -> Result<(), StoreError> {
+    // Who comes second waits here, and then sees what the first one has made the default.
+    sqlx::query("UPDATE telephony_configurations SET created_at = created_at WHERE id = $1")
+        .bind(configuration.as_str())
+        .execute(&mut **tx)
+        .await?;
     sqlx::query("UPDATE phone_numbers SET is_default_caller_id = 0, updated_at = $2, version = version + 1 WHERE configuration_id = $1 AND is_default_caller_id = 1")
         .bind(configuration.as_str())
         .bind(now)
