@@ -8,6 +8,44 @@ schemathesis.serializer("application/wasm")(lambda ctx, value: value if isinstan
 for media_type in ("application/jsonl", "audio/wav"):
     schemathesis.deserializer(media_type)(lambda ctx, response: response.content.decode("latin-1"))
 
+# Beside the settings: which operation was answered how.
+ANSWERS = "answers"
+# What no request of a run gets done, and why. Tests of the runtime and the black-box suite do it.
+SESSION = "wants a session, and is asked with a key"
+TALK = "wants a caller who talks"
+TRUNKS = "wants a provider with trunks, which asks its carrier"
+COMPONENT = "wants a component"
+OWN = "wants a provider of the organisation's own"
+CALL = "/api/v1/calls/{call}"
+TRUNK = "/api/v1/organizations/telephony-configs/{configuration}/trunks"
+PROVIDERS = "/api/v1/organizations/telephony-providers"
+NEVER_DONE = {
+    "GET /api/v1/session": SESSION,
+    "DELETE /api/v1/session": SESSION,
+    f"POST {CALL}/transfer": TALK,
+    f"DELETE {CALL}/transfer": TALK,
+    f"GET {CALL}/recording": TALK,
+    f"GET {CALL}/waveform": TALK,
+    f"GET {TRUNK}": TRUNKS,
+    f"POST {TRUNK}": TRUNKS,
+    **{f"{method} {TRUNK}/{{trunk}}": TRUNKS for method in ("GET", "PUT", "DELETE")},
+    f"POST {PROVIDERS}": COMPONENT,
+    "POST /api/v1/operator/telephony-providers": COMPONENT,
+    "POST /api/v1/operator/telephony-providers/{provider}/rollback": "wants a version before",
+    f"POST {PROVIDERS}/{{provider}}/rollback": OWN,
+    f"DELETE {PROVIDERS}/{{provider}}/versions/{{digest}}": OWN,
+    f"POST {PROVIDERS}/{{provider}}/versions/{{digest}}/adopt": OWN,
+    f"POST {PROVIDERS}/{{provider}}/versions/{{digest}}/canary": OWN,
+    "POST /api/v1/webhook-endpoints/{endpoint}/deliveries/{delivery}/resend": "wants an event that was given up",
+}
+
+
+@schemathesis.hook
+def after_call(ctx, case: schemathesis.Case, response: Response) -> None:
+    with open(ANSWERS, "a", encoding="utf-8") as answers:
+        answers.write(f"{response.status_code} {case.operation.label}\n")
+
+
 # Not to be sent again as it is, and nothing that a schema could say. The status alone would excuse anything.
 CODES = {
     "stale": "the entity tag in If-Match is one, but not that of the row",

@@ -141,12 +141,12 @@ pub(super) struct NewConfigurationForm {
     /// Takes the default from the configuration that has it.
     #[schema(default = false)]
     is_default_outbound: Option<bool>,
-    #[schema(example = json!({ "provider": "browser", "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }))]
     config: ProviderSettings,
 }
 
 /// `provider`, and the provider's fields.
 #[derive(ToSchema)]
+#[schema(example = json!({ "provider": "browser", "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }))]
 #[expect(dead_code, reason = "describes what `saving::check` reads")]
 struct ProviderSettings {
     /// Name of the provider.
