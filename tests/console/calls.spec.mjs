@@ -65,6 +65,13 @@ test('a call is transferred from the console, and ended there', async ({ page, a
   await expect(narrow.getByRole('heading', { name: `Call to ${CALLEE}` })).toBeVisible();
   for (const name of ['Hang up', 'Transfer']) await expect(narrow.getByRole('button', { name })).toHaveCount(0);
 
+  // The call counts in what the organisation uses.
+  await narrow.goto(`${patient.url}/console/#/limits`);
+  await expect(narrow.getByText(/^1 of \d/)).toBeVisible();
+  await expect(narrow.getByRole('table', { name: 'Calls by number' })).toContainText(patient.number);
+  await picture(narrow, 'limits-in-use');
+  await narrow.goto(`${patient.url}/console/#/calls/${known.call}`);
+
   // The one who thinks better of it changes nothing.
   await page.getByRole('button', { name: 'Hang up' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();

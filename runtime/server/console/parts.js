@@ -65,10 +65,12 @@ const OWNERS = {
 
 /** What went wrong, whose it is to mend, and whether trying again helps. */
 export function problemNote(problem) {
-  const hint = problem.status === 412 ? 'It was changed meanwhile, by somebody else or in another tab. Load the page again, and make your change to what it is now.' : OWNERS[problem.owner] ?? (problem.retryable ? 'The same may work in a moment: try again.' : null);
+  const hint = OWNERS[problem.owner] ?? (problem.retryable ? 'The same may work in a moment: try again.' : null);
+  // What the API says of it is for programs.
+  const message = problem.status === 412 ? 'It was changed meanwhile, by somebody else or in another tab. Load the page again, and make your change to what it is now.' : problem.message;
   const code = problem.code ? h('span', { class: 'faint' }, ` (${problem.code})`) : null;
   return h('div', { class: 'note bad', role: 'alert' },
-    h('p', null, problem.message, code),
+    h('p', null, message, code),
     problem.errors?.length ? h('ul', null, problem.errors.map((error) => h('li', null, h('code', null, error.field), ' ', error.problem))) : null,
     hint && h('p', null, hint));
 }

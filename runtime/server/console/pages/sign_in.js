@@ -35,9 +35,7 @@ function explained(problem) {
     return Object.assign(new Error('This key opens nothing.'), { errors: [{ field: 'api_key', problem: 'opens nothing: check that it is complete, and that nobody has revoked it' }] });
   }
   if (problem.code === 'operator_key') {
-    return Object.assign(new Error('This is a key of the operator, and the console belongs to organisations.'), { errors: [{
-      field: 'api_key', problem: 'is the operator’s, who looks after the installation with the command strowger or the API below /operator. To see an organisation here, sign in with a key of its own: strowger key create --organization NAME makes one',
-    }] });
+    return Object.assign(new Error('This is the operator’s key, and the console shows organisations: sign in with a key of one. “strowger key create --organization NAME” makes it. The installation itself is looked after with the command strowger and the API below /api/v1/operator.'), { errors: [] });
   }
   if (problem.status === 429) {
     const wait = problem.retryAfter ? `${problem.retryAfter} seconds` : 'a minute';
