@@ -67,7 +67,10 @@ async fn the_eleventh_call_is_refused_as_the_carrier_expects_and_a_line_that_is_
     let told = reply.json();
     assert_eq!((&told["owner"], &told["retryable"]), (&json!("operator"), &json!(true)));
     assert!(told["detail"].as_str().unwrap().contains("call 11 at once"), "{told}");
-    assert_eq!((installation.placed(), installation.calls().await.len()), (0, 10));
+    // Of the eleventh there is a record that says why.
+    let records = installation.calls().await;
+    assert_eq!((installation.placed(), records.len()), (0, 11));
+    assert_eq!(records[0]["outcome"]["detail"], "too_many_calls");
     let used = usage(&installation).await;
     assert_eq!(used["calls"], json!({ "live": 10, "limit": 10 }));
     assert_eq!(used["numbers"][0]["phone_number_id"], json!(installation.ids.number));

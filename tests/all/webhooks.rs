@@ -210,11 +210,15 @@ async fn a_number_without_an_agent_tells_the_caller() {
     );
     let account = installation.account();
     let announced = announcement(&account, installation.carrier.own_number());
-    let reply = installation.webhook(INBOUND, &installation.token(), &announced).await;
-    refused(&installation, &reply, "<Say>").await;
     // Without the secret one does not even learn that the number exists.
     let reply = installation.webhook(INBOUND, "wrong", &announced).await;
     refused(&installation, &reply, "<Reject/>").await;
+    let reply = installation.webhook(INBOUND, &installation.token(), &announced).await;
+    assert!(reply.status == 200 && reply.text().contains("<Say>"), "{reply:?}");
+    // Whose number it is sees that somebody called.
+    let calls = installation.calls().await;
+    assert_eq!((calls.len(), installation.conversations()), (1, 0), "{calls:#?}");
+    assert_eq!(calls[0]["outcome"]["detail"], "no-agent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
