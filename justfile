@@ -29,9 +29,8 @@ serve *args: providers
 verify: check test
 
 # Set up everything and pass all tests
-test: providers guests samples test-c test-python test-javascript oracles registry-tool
+test: providers guests samples test-c test-python test-javascript oracles registry-tool && test-postgres-part test-console test-openapi
     STROWGER_PYTHON="{{ python }}" cargo test {{ workspace }}
-    @echo "All tests passed."
 
 # The store's tests and the whole black-box suite with a real PostgreSQL 15 in place of SQLite, or those with a word in their name
 test-postgres *filter: providers guests oracles registry-tool
@@ -70,7 +69,11 @@ test-openapi *args: providers
         cp tests/openapi/requirements.txt "$tools/requirements.txt"
     fi
     cargo build {{ workspace }} --bin strowger
-    "$tools/bin/python" tests/openapi/run.py target/debug/strowger "{{ providers_dir }}" {{ args }}
+    status=0
+    "$tools/bin/python" tests/openapi/run.py target/debug/strowger "{{ providers_dir }}" {{ args }} || status=$?
+    # What was not asked has not passed; it is no failure either.
+    if [ "$status" = 77 ]; then echo "SKIPPED: Schemathesis asked nothing"; exit 0; fi
+    exit "$status"
 
 # Run a command with a real PostgreSQL, whose URL is in STROWGER_TEST_DATABASE; it is gone afterwards
 postgres-run *command:
@@ -399,9 +402,9 @@ fuzz seconds="60" target="" seed="1":
     export -f run
     names="{{ target }}"
     if [ -z "$names" ]; then names=$(sed -n 's/^name = "fuzz-\(.*\)"/\1/p' fuzz/Cargo.toml); fi
-    # Twice as many at a time as there are processors: each has half a processor for its time, and the whole takes half as long.
+    # Three times as many at a time as there are processors: each has a third of one for its time, and the whole takes a third as long.
     echo "Fuzzing for {{ seconds }} s each:" $names
-    printf '%s\n' $names | xargs --max-procs="$(($(nproc) * 2))" --max-args=1 bash -euo pipefail -c 'run "$0"'
+    printf '%s\n' $names | xargs --max-procs="$(($(nproc) * 3))" --max-args=1 bash -euo pipefail -c 'run "$0"'
 
 # A million times one instance in the place of another: nothing may be left behind (some minutes)
 soak: guests providers

@@ -32,6 +32,8 @@ SETS = 4
 MAIN = "The first"
 KNOWN_PROBABILITY = 0.9
 STOP_S = 20
+# What the recipe takes for "nothing was tested".
+NO_NETWORK = 77
 ISOLATED = "STROWGER_ISOLATED"
 # What a schema can only call a text. The numbers are reserved for fiction.
 TEXTS = {
@@ -58,7 +60,8 @@ def isolate() -> None:
             if subprocess.run([*command, "true"], capture_output=True).returncode == 0:
                 os.environ[ISOLATED] = "1"
                 os.execvp(command[0], [*command, sys.executable, *sys.argv])
-        sys.exit("a network of its own is needed, which `unshare --net` makes here neither for this user nor for root")
+        print("a network of its own is needed, which `unshare --net` makes here neither for this user nor for root", file=sys.stderr)
+        sys.exit(NO_NETWORK)
     # Up: IFF_UP and IFF_RUNNING, with SIOCSIFFLAGS.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x41))
