@@ -1,32 +1,19 @@
 //! What carriers say to the seven providers: webhooks and media messages. Natively, without the sandbox that would catch it.
 #![no_main]
 
+mod setting;
+
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
-use strowger_sdk::{Call, Direction, Header, Leg as _, MediaFrame, Message, Provider, Webhook};
+use strowger_sdk::{Header, Leg as _, MediaFrame, Message, Provider, Webhook};
 
-/// The first configuration among the provider's own cases that it accepts.
-fn config<P: Provider>() -> P::Config {
-    let name = P::spec().name;
-    let path = format!(
-        "{}/../providers/{name}/cases/descriptor.json",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
-    cases
-        .into_iter()
-        .filter(|case| case["export"] == "descriptor.config-loader")
-        .find_map(|case| P::config_loader(case["input"]["credentials"].clone()).ok())
-        .unwrap_or_else(|| panic!("{path} has no configuration that the provider accepts"))
-}
+use setting::{NOW_MS, call, config};
 
 fn hear<P: Provider>(config: &P::Config, webhook: &Webhook, messages: &[(bool, Vec<u8>)]) {
     let _ = P::recognise(webhook);
     let _ = P::verify_signature(config, webhook);
-    let mut leg = P::Leg::open(config, &call());
+    let mut leg = P::Leg::open(config, &call::<P>());
     for (text, bytes) in messages.iter().take(16) {
         let message = match std::str::from_utf8(bytes) {
             Ok(message) if *text => Message::Text(message.to_owned()),
@@ -35,18 +22,6 @@ fn hear<P: Provider>(config: &P::Config, webhook: &Webhook, messages: &[(bool, V
         let events = leg.deserialize_frame(message);
         assert!(events.len() <= 64);
         let _ = leg.serialize_frame(MediaFrame::Audio(vec![0; 160]));
-    }
-}
-
-fn call() -> Call {
-    Call {
-        id: "018f3a5e-7c1d-7e2a-9b4c-3d5e6f708192".to_owned(),
-        provider_call_id: None,
-        direction: Direction::Inbound,
-        caller: "+14155550100".to_owned(),
-        callee: "+14155550199".to_owned(),
-        routes: vec![],
-        attachment: None,
     }
 }
 
@@ -77,7 +52,7 @@ fuzz_target!(
                 })
                 .collect(),
             body: body.to_vec(),
-            received_at: 1_763_800_000_000,
+            received_at: NOW_MS,
         };
         each!(which, &webhook, &messages,
         0 => strowger_provider_ari::Ari,
