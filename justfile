@@ -68,7 +68,7 @@ test-openapi *args: providers
         "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement tests/openapi/requirements.txt
         cp tests/openapi/requirements.txt "$tools/requirements.txt"
     fi
-    cargo build {{ workspace }} --bin strowger
+    cargo build --locked --package strowger-server --bin strowger
     status=0
     "$tools/bin/python" tests/openapi/run.py target/debug/strowger "{{ providers_dir }}" {{ args }} || status=$?
     # What was not asked has not passed; it is no failure either.
