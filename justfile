@@ -11,6 +11,9 @@ workspace := "--locked --workspace --exclude strowger-hostile-guest --exclude st
 
 export STROWGER_PROVIDERS := providers_dir
 
+# Calls wait more than they compute: twice as many tests at a time as there are processors.
+export RUST_TEST_THREADS := env("RUST_TEST_THREADS", `echo $(($(nproc) * 2))`)
+
 # List the recipes
 default:
     @"{{ just_executable() }}" --justfile "{{ justfile() }}" --list
