@@ -15,11 +15,11 @@ use strowger_provider_twilio::Twilio;
 use strowger_provider_vobiz::Vobiz;
 use strowger_provider_vonage::Vonage;
 use strowger_sdk::{
-    Calling, Detection as _, Events as _, Header, Io, MediaAddress, Numbers, Outbound, Reply, Response, Transfer,
-    TransferLeg, TransferState, Webhook,
+    Calling, Detection as _, Events as _, Io, MediaAddress, Numbers, Outbound, Reply, Response, Transfer, TransferLeg,
+    TransferState, Webhook,
 };
 
-use setting::{NOW_MS, call, config};
+use setting::{NOW_MS, call, config, webhook};
 
 /// Everything that a carrier said.
 struct Said {
@@ -101,20 +101,12 @@ fuzz_target!(
         let (which, route, query, headers, body, message, replies) = input;
         let said = Said {
             route: route.into(),
-            webhook: Webhook {
-                method: "POST".to_owned(),
-                url: format!("https://gateway.example/callback{query}"),
-                headers: headers
-                    .into_iter()
-                    .take(64)
-                    .map(|(name, value)| Header {
-                        name: name.to_owned(),
-                        value: value.to_owned(),
-                    })
-                    .collect(),
-                body: body.to_vec(),
-                received_at: NOW_MS,
-            },
+            webhook: webhook(
+                "POST",
+                format!("https://gateway.example/callback{query}"),
+                headers,
+                body,
+            ),
             message,
             replies: replies.into_iter().take(8).map(reply).collect(),
         };

@@ -6,9 +6,9 @@ mod setting;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use strowger_sdk::{Header, Leg as _, MediaFrame, Message, Provider, Webhook};
+use strowger_sdk::{Leg as _, MediaFrame, Message, Provider, Webhook};
 
-use setting::{NOW_MS, call, config};
+use setting::{call, config, webhook};
 
 fn hear<P: Provider>(config: &P::Config, webhook: &Webhook, messages: &[(bool, Vec<u8>)]) {
     let _ = P::recognise(webhook);
@@ -40,20 +40,9 @@ macro_rules! each {
 fuzz_target!(
     |input: (u8, bool, &str, Vec<(&str, &str)>, &[u8], Vec<(bool, Vec<u8>)>)| {
         let (which, post, query, headers, body, messages) = input;
-        let webhook = Webhook {
-            method: if post { "POST" } else { "GET" }.to_owned(),
-            url: format!("https://gateway.example/api/v1/telephony/inbound/run{query}"),
-            headers: headers
-                .into_iter()
-                .take(64)
-                .map(|(name, value)| Header {
-                    name: name.to_owned(),
-                    value: value.to_owned(),
-                })
-                .collect(),
-            body: body.to_vec(),
-            received_at: NOW_MS,
-        };
+        let method = if post { "POST" } else { "GET" };
+        let url = format!("https://gateway.example/api/v1/telephony/inbound/run{query}");
+        let webhook = webhook(method, url, headers, body);
         each!(which, &webhook, &messages,
         0 => strowger_provider_ari::Ari,
         1 => strowger_provider_cloudonix::Cloudonix,

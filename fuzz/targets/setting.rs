@@ -1,7 +1,7 @@
 //! A configuration and a call, for the targets in which a carrier speaks to its provider.
 
 use serde_json::Value;
-use strowger_sdk::{Call, Direction, Provider, RouteUrl};
+use strowger_sdk::{Call, Direction, Header, Provider, RouteUrl, Webhook};
 
 /// When everything happens, in ms since 1970.
 pub(crate) const NOW_MS: u64 = 1_763_800_000_000;
@@ -36,5 +36,20 @@ pub(crate) fn call<P: Provider>() -> Call {
         callee: "+14155550199".to_owned(),
         routes: P::spec().routes.into_iter().map(|known| route(known.name)).collect(),
         attachment: None,
+    }
+}
+
+/// What a carrier posted.
+pub(crate) fn webhook(method: &str, url: String, headers: Vec<(&str, &str)>, body: &[u8]) -> Webhook {
+    let header = |(name, value): (&str, &str)| Header {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
+    Webhook {
+        method: method.to_owned(),
+        url,
+        headers: headers.into_iter().take(64).map(header).collect(),
+        body: body.to_vec(),
+        received_at: NOW_MS,
     }
 }
