@@ -11,9 +11,6 @@ workspace := "--locked --workspace --exclude strowger-hostile-guest --exclude st
 
 export STROWGER_PROVIDERS := providers_dir
 
-# Calls wait more than they compute: twice as many tests at a time as there are processors.
-export RUST_TEST_THREADS := env("RUST_TEST_THREADS", `echo $(($(nproc) * 2))`)
-
 # List the recipes
 default:
     @"{{ just_executable() }}" --justfile "{{ justfile() }}" --list
@@ -51,6 +48,8 @@ test-postgres-part:
     #!/usr/bin/env bash
     set -euo pipefail
     export STROWGER_PYTHON="{{ python }}" workspace="{{ workspace }}"
+    # These wait for the database and for each other more than they compute.
+    export RUST_TEST_THREADS=$(($(nproc) + 1))
     tests/postgres/server run bash -euo pipefail -c '
         cargo test $workspace --lib -- store::
         cargo test $workspace --test all -- \
