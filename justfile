@@ -25,7 +25,7 @@ demo *args: providers
 serve *args: providers
     cargo run --locked --package strowger-server --bin strowger -- serve {{ args }}
 
-# Everything that CI checks: style, boundaries, licences, and all tests
+# Style, boundaries, licences, and all tests: what CI checks, apart from fuzzing
 verify: check test
 
 # Set up everything and pass all tests
